@@ -1,0 +1,3 @@
+//! Compiles the guest executable and embeds it.
+
+fn main() {}

@@ -1,0 +1,13 @@
+//! Ground floor: values and doors that every room may use.
+//!
+//! Sizes that refuse to overflow, digests, deterministic identifiers, the one clock of a build,
+//! progress events, hints for people, and the only doors to files and processes.
+
+pub mod digest;
+pub mod epoch;
+pub mod files;
+pub mod hint;
+pub mod ids;
+pub mod process;
+pub mod progress;
+pub mod size;

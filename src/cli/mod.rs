@@ -1,0 +1,1 @@
+//! What was typed, then what is meant, then what is shown.

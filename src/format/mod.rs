@@ -1,0 +1,1 @@
+//! Bytes and back: one folder per format, each with `layout`, `write`, `read`, `dump`.

@@ -1,0 +1,1 @@
+//! Runs machines in QEMU: one now (`boot`), a whole cluster later.

@@ -1,0 +1,3 @@
+//! The `imgbuild` command: see the library.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Writes results: image formats, manifest, SBOM, checksums.

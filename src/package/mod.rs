@@ -1,0 +1,5 @@
+//! A client of Debian-style archives: signatures, indices, versions, a solver with apt's semantics, the lock, `.deb` files.
+
+mod values;
+
+pub use values::*;

@@ -1,0 +1,1 @@
+//! The only wiring: takes what was typed and walks through the rooms.

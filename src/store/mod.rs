@@ -1,0 +1,1 @@
+//! The content-addressed cache: packages, layers, tools roots, locks between builds, pruning.
