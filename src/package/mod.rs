@@ -1,5 +1,6 @@
 //! A client of Debian-style archives: signatures, indices, versions, a solver with apt's semantics, the lock, `.deb` files.
 
+pub mod archive;
 mod values;
 
 pub use values::*;
