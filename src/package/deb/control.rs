@@ -1,0 +1,88 @@
+//! `control.tar` in memory: the control file, maintainer scripts, conffiles, triggers, md5sums, ...
+
+use super::DebError;
+use crate::package::control::{self, Stanza};
+use std::collections::BTreeMap;
+use std::io::Read;
+
+/// The most that one `control.tar` may unpack to (the largest in Debian has 6 MiB of md5sums).
+pub const CONTROL_LIMIT: u64 = 64 << 20;
+/// The most files that one `control.tar` may hold.
+pub const CONTROL_FILES_LIMIT: usize = 256;
+
+/// One control file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlFile {
+    /// Its contents.
+    pub bytes: Vec<u8>,
+    /// Permission bits (07777).
+    pub mode: u32,
+}
+
+/// All control files of a package, by name without `./`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ControlArchive {
+    /// The files; `control` is always there.
+    pub files: BTreeMap<String, ControlFile>,
+}
+
+impl ControlArchive {
+    pub(super) fn read(stream: impl Read) -> Result<Self, DebError> {
+        let damaged = |error: std::io::Error| DebError::Control(error.to_string());
+        let mut archive = tar::Archive::new(stream);
+        let mut files = BTreeMap::new();
+        for entry in archive.entries().map_err(damaged)? {
+            let mut entry = entry.map_err(damaged)?;
+            let path = entry.path_bytes();
+            let name = String::from_utf8_lossy(path.strip_prefix(b"./").unwrap_or(&path)).into_owned();
+            let kind = entry.header().entry_type();
+            if kind.is_dir() && (name.is_empty() || name == ".") {
+                continue;
+            }
+            if !kind.is_file() {
+                return Err(DebError::Control(format!("`{}` is not a plain file", name.escape_debug())));
+            }
+            let sane = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
+            if name.is_empty() || name.starts_with('.') || !name.bytes().all(sane) {
+                return Err(DebError::Control(format!("`{}` is no name of a control file", name.escape_debug())));
+            }
+            if files.len() == CONTROL_FILES_LIMIT {
+                return Err(DebError::Control(format!("there are more than {CONTROL_FILES_LIMIT} files")));
+            }
+            let mode = entry.header().mode().map_err(damaged)? & 0o7777;
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).map_err(damaged)?;
+            if bytes.len() as u64 != entry.size() {
+                return Err(DebError::Control(format!("`{name}` ends early")));
+            }
+            if files.insert(name.clone(), ControlFile { bytes, mode }).is_some() {
+                return Err(DebError::Control(format!("`{name}` is there twice")));
+            }
+        }
+        // What follows the archive's end is read too: damage and bombs hide there.
+        std::io::copy(&mut archive.into_inner(), &mut std::io::sink()).map_err(damaged)?;
+        if !files.contains_key("control") {
+            return Err(DebError::Control("the file `control` is missing".to_owned()));
+        }
+        Ok(Self { files })
+    }
+
+    /// The stanza of the file `control`: `stanza()?.get("Package")`.
+    ///
+    /// # Errors
+    /// When it is malformed or not exactly one stanza.
+    pub fn stanza(&self) -> Result<Stanza<'_>, DebError> {
+        let bytes = self.files.get("control").map_or(&[][..], |file| &file.bytes);
+        Ok(control::single(bytes)?)
+    }
+
+    /// A control file's contents as text lines, empty when there is no such file (`conffiles`, `triggers`, ...).
+    ///
+    /// # Errors
+    /// When it is not UTF-8.
+    pub fn lines(&self, name: &str) -> Result<Vec<&str>, DebError> {
+        let Some(file) = self.files.get(name) else { return Ok(Vec::new()) };
+        let text = std::str::from_utf8(&file.bytes).map_err(|_| DebError::Control(format!("`{name}` is not UTF-8")))?;
+        Ok(text.lines().collect())
+    }
+}
