@@ -77,3 +77,75 @@ pub fn cache_folder(given: Option<&Path>) -> Result<PathBuf> {
             )
         })
 }
+
+/// One name found by [`list`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Below the folder that was listed, with `/` between components.
+    pub path: PathBuf,
+    /// What it is; links are not followed.
+    pub kind: ListedKind,
+}
+
+/// What a listed name is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListedKind {
+    /// A regular file.
+    File {
+        /// Bytes.
+        size: u64,
+        /// Whether anyone may execute it.
+        executable: bool,
+    },
+    /// A symbolic link and what it says.
+    Link(PathBuf),
+    /// A folder.
+    Folder,
+    /// A device, socket or pipe.
+    Other,
+}
+
+/// Lists a folder with all that is below it, sorted by path; nothing when it does not exist.
+///
+/// # Errors
+/// When a folder cannot be read, or there are more than `limit` names.
+pub fn list(folder: &Path, limit: usize) -> Result<Vec<Listed>> {
+    let mut found = Vec::new();
+    let mut waiting = vec![PathBuf::new()];
+    while let Some(below) = waiting.pop() {
+        let here = folder.join(&below);
+        let entries = match fs::read_dir(&here) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && below.as_os_str().is_empty() => break,
+            Err(error) => return Err(error).with_context(|| format!("reading folder {}", here.display())),
+        };
+        for entry in entries {
+            let entry = entry.with_context(|| format!("reading folder {}", here.display()))?;
+            let path = below.join(entry.file_name());
+            let kind = kind_of(&entry.path())?;
+            if kind == ListedKind::Folder {
+                waiting.push(path.clone());
+            }
+            found.push(Listed { path, kind });
+            if found.len() > limit {
+                bail!("{} holds more than the {limit} files allowed for it", folder.display());
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+fn kind_of(path: &Path) -> Result<ListedKind> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let data = fs::symlink_metadata(path).with_context(|| format!("examining {}", path.display()))?;
+    Ok(if data.is_file() {
+        ListedKind::File { size: data.len(), executable: data.permissions().mode() & 0o111 != 0 }
+    } else if data.is_symlink() {
+        ListedKind::Link(fs::read_link(path).with_context(|| format!("reading link {}", path.display()))?)
+    } else if data.is_dir() {
+        ListedKind::Folder
+    } else {
+        ListedKind::Other
+    })
+}

@@ -1,0 +1,178 @@
+//! Where documents come from: a project folder before the embedded built-ins, name for name.
+
+use super::builtin::BUILTIN;
+use super::problem::Problems;
+use crate::base::digest::Digest;
+use crate::base::files::{self, ListedKind};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Files that a role's tree or the list of recipes may hold.
+const MAXIMUM_FILES: usize = 10_000;
+
+/// The project folder and the built-ins.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    project: Option<PathBuf>,
+}
+
+/// Where something that can be named lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// In the project folder.
+    Project,
+    /// Embedded in the program.
+    Builtin,
+}
+
+/// A file below a folder of documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    File { content: Vec<u8>, executable: bool },
+    Link(String),
+}
+
+impl Sources {
+    /// The project in this folder (it may be empty or absent), and the built-ins.
+    #[must_use]
+    pub fn new(project: impl Into<PathBuf>) -> Self {
+        Self { project: Some(project.into()) }
+    }
+
+    /// The built-ins alone.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self { project: None }
+    }
+
+    /// All recipes that can be named, sorted; the project's hide built-in ones of the same name.
+    ///
+    /// # Errors
+    /// When the project's folder cannot be read.
+    pub fn recipes(&self) -> Result<BTreeMap<String, Origin>, Problems> {
+        self.names("recipes", |path| path.strip_suffix(".yaml").filter(|name| !name.contains('/')))
+    }
+
+    /// All roles that can be named, sorted; the project's hide built-in ones of the same name.
+    ///
+    /// # Errors
+    /// When the project's folder cannot be read.
+    pub fn roles(&self) -> Result<BTreeMap<String, Origin>, Problems> {
+        self.names("roles", |path| path.strip_suffix("/role.yaml").filter(|name| !name.contains('/')))
+    }
+
+    fn names(&self, folder: &str, name: impl Fn(&str) -> Option<&str>) -> Result<BTreeMap<String, Origin>, Problems> {
+        let mut found = BTreeMap::new();
+        for (path, _) in BUILTIN {
+            let below = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
+            if let Some(name) = below.and_then(&name) {
+                found.insert(name.to_owned(), Origin::Builtin);
+            }
+        }
+        if let Some(project) = &self.project {
+            for listed in self.list_project(project, folder)? {
+                if let Some(name) = listed.0.to_str().and_then(&name) {
+                    found.insert(name.to_owned(), Origin::Project);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn list_project(&self, project: &Path, folder: &str) -> Result<Vec<(PathBuf, ListedKind)>, Problems> {
+        let listed = files::list(&project.join(folder), MAXIMUM_FILES)
+            .map_err(|error| Problems::single(folder, format!("{error:#}"), None))?;
+        Ok(listed.into_iter().map(|listed| (listed.path, listed.kind)).collect())
+    }
+
+    /// A file by its path below the project (or below the built-ins), if it is there.
+    pub(crate) fn read(&self, origin: Origin, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Problems> {
+        match (origin, &self.project) {
+            (Origin::Builtin, _) => {
+                Ok(BUILTIN.iter().find(|(name, _)| *name == path).map(|(_, content)| content.to_vec()))
+            }
+            (Origin::Project, None) => Ok(None),
+            (Origin::Project, Some(project)) => {
+                let file = project.join(path);
+                if !file.exists() {
+                    return Ok(None);
+                }
+                files::read(&file, limit).map(Some).map_err(|error| {
+                    Problems::single(path, format!("{:#}", error.root_cause()), Some(oversize_remedy(limit)))
+                })
+            }
+        }
+    }
+
+    /// Everything below a folder, sorted by path. `None` as content stands for a name that is no text.
+    pub(crate) fn tree(&self, origin: Origin, folder: &str, limit: u64) -> Result<BTreeMap<String, Found>, Problems> {
+        let mut found = BTreeMap::new();
+        if origin == Origin::Builtin {
+            for (path, content) in BUILTIN {
+                if let Some(below) = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')) {
+                    let executable = content.starts_with(b"#!");
+                    found.insert(below.to_owned(), Found::File { content: content.to_vec(), executable });
+                }
+            }
+            return Ok(found);
+        }
+        let Some(project) = &self.project else { return Ok(found) };
+        let mut problems = Problems::default();
+        for (path, kind) in self.list_project(project, folder)? {
+            let shown = format!("{folder}/{}", path.display());
+            let Some(name) = path.to_str().filter(|name| !name.chars().any(char::is_control)) else {
+                problems.merge(Problems::single(&shown, "the file's name is not printable UTF-8", None));
+                continue;
+            };
+            match kind {
+                ListedKind::Folder => {}
+                ListedKind::File { executable, .. } => match self.read(origin, &shown, limit) {
+                    Ok(content) => {
+                        let content = content.unwrap_or_default();
+                        found.insert(name.to_owned(), Found::File { content, executable });
+                    }
+                    Err(error) => problems.merge(error),
+                },
+                ListedKind::Link(target) => match target.to_str() {
+                    Some(target) => {
+                        found.insert(name.to_owned(), Found::Link(target.to_owned()));
+                    }
+                    None => problems.merge(Problems::single(&shown, "the link's target is not UTF-8", None)),
+                },
+                ListedKind::Other => problems.merge(Problems::single(
+                    &shown,
+                    "it is neither a file, a folder nor a symbolic link",
+                    Some("make devices, sockets and pipes at boot, with systemd-tmpfiles".to_owned()),
+                )),
+            }
+        }
+        if problems.problems.is_empty() { Ok(found) } else { Err(problems) }
+    }
+
+    /// Digest and absolute place of a file beside the documents, if it is there; it may be large.
+    pub(crate) fn digest(&self, path: &str) -> Result<Option<(Digest, PathBuf)>, Problems> {
+        let Some(project) = &self.project else { return Ok(None) };
+        let file = project.join(path);
+        if !file.is_file() {
+            return Ok(None);
+        }
+        let refused = |error: String| Problems::single(path, error, None);
+        let opened = files::open(&file).map_err(|error| refused(format!("{error:#}")))?;
+        let (digest, _) = Digest::of_reader(opened).map_err(|error| refused(format!("reading it: {error}")))?;
+        let absolute = std::path::absolute(&file).map_err(|error| refused(format!("resolving it: {error}")))?;
+        Ok(Some((digest, absolute)))
+    }
+}
+
+fn oversize_remedy(limit: u64) -> String {
+    let limit = crate::base::size::Bytes(limit);
+    format!("files above {limit} belong into a .deb or among the role's `downloads`, which are pinned by digest")
+}
+
+/// How messages name a document.
+pub(crate) fn display_name(origin: Origin, path: &str) -> String {
+    match origin {
+        Origin::Project => path.to_owned(),
+        Origin::Builtin => format!("builtin:{path}"),
+    }
+}
