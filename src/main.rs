@@ -1,3 +1,7 @@
 //! The `imgbuild` command: see the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    imgbuild::cli::main(imgbuild::pipeline::run)
+}

@@ -1,0 +1,275 @@
+//! From what was typed to what is meant: defaults filled in, paths made absolute, duplicates refused.
+
+use super::meant::{self, Command, Request, Settings};
+use super::typed::{self, Typed, Verb};
+use crate::base::hint::hinted;
+use anyhow::{Context as _, Result};
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+/// Environment variables of this prefix name repositories: `IMGBUILD_REPOSITORY_DEBIAN_SECURITY=URL`.
+const REPOSITORY_PREFIX: &str = "IMGBUILD_REPOSITORY_";
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Meant {
+    /// An order to the pipeline.
+    Order(Request),
+    /// A completion script for standard output.
+    Completions(clap_complete::Shell),
+    /// Man pages into this folder.
+    Man(PathBuf),
+}
+
+/// What surrounds a command line.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The folder in which the program was started.
+    pub folder: PathBuf,
+    /// Environment variables (those that are UTF-8).
+    pub variables: BTreeMap<String, String>,
+    /// Processors of this machine.
+    pub processors: NonZeroUsize,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    ///
+    /// # Errors
+    /// When the current folder cannot be told.
+    pub fn of_process() -> Result<Self> {
+        let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        Ok(Self {
+            folder: std::env::current_dir().context("finding the current folder")?,
+            variables: variables.collect(),
+            processors: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        })
+    }
+}
+
+/// Says what is meant by what was typed.
+///
+/// # Errors
+/// When values contradict each other or no cache folder can be told.
+pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
+    let directory = match &typed.common.directory {
+        Some(folder) => around.folder.join(folder),
+        None => around.folder.clone(),
+    };
+    let directory = tidy(&directory);
+    let here = |path: &Path| tidy(&directory.join(path));
+    let command = match typed.verb {
+        Verb::Completions { shell } => return Ok(Meant::Completions(shell)),
+        Verb::Man { folder } => return Ok(Meant::Man(here(&folder))),
+        Verb::Role(role) => Command::Role(meant::Role {
+            names: names(role.names)?,
+            selection: selection(role.selection, around)?,
+            formats: formats(&role.formats),
+            compression: match role.compression {
+                typed::Compression::Zstd => meant::Compression::Zstd,
+                typed::Compression::Zlib => meant::Compression::Zlib,
+            },
+        }),
+        Verb::Plan(typed::Plan::Role { names: wanted, selection: chosen }) => {
+            Command::Plan { names: names(wanted)?, selection: selection(chosen, around)? }
+        }
+        Verb::Check(chosen) => Command::Check { selection: selection(chosen, around)? },
+        Verb::Lock(typed::Lock { verb: Some(typed::LockVerb::Diff(chosen)), .. }) => {
+            Command::LockDiff { selection: selection(chosen, around)? }
+        }
+        Verb::Lock(lock) => Command::Lock {
+            names: names(typed::Names { all: lock.names.is_empty(), names: lock.names })?,
+            update: lock.update,
+            selection: selection(lock.selection, around)?,
+        },
+        Verb::Boot(boot) => Command::Boot(meant::Boot {
+            image: boot.image,
+            firmware: match boot.firmware {
+                typed::Firmware::Bios => meant::Firmware::Bios,
+                typed::Firmware::Uefi => meant::Firmware::Uefi,
+                typed::Firmware::Secure => meant::Firmware::Secure,
+            },
+            seed: boot.seed.as_deref().map(here),
+            size: boot.size,
+            memory: boot.memory,
+            processors: boot.processors,
+        }),
+        Verb::Shell(shell) => Command::Shell { name: shell.name, selection: selection(shell.selection, around)? },
+        Verb::Inspect { file } => Command::Inspect { file: here(&file) },
+        Verb::Cache(typed::Cache::Status) => Command::CacheStatus,
+        Verb::Cache(typed::Cache::Prune) => Command::CachePrune,
+        Verb::Doctor => Command::Doctor,
+        Verb::Init { force } => Command::Init { force },
+    };
+    let settings = Settings {
+        out: here(typed.common.out.as_deref().unwrap_or(Path::new("out"))),
+        cache: tidy(&crate::base::files::cache_folder(typed.common.cache.as_deref().map(here).as_deref())?),
+        jobs: typed.common.jobs.unwrap_or(around.processors),
+        directory,
+    };
+    Ok(Meant::Order(Request { settings, command }))
+}
+
+/// The path without `.` components; `..` stays, because of symbolic links.
+fn tidy(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
+fn names(typed: typed::Names) -> Result<meant::Names> {
+    if typed.all {
+        return Ok(meant::Names::All);
+    }
+    let mut given: Vec<String> = Vec::new();
+    for name in typed.names {
+        if given.contains(&name) {
+            return Err(hinted(format!("`{name}` is named twice"), "name each image once"));
+        }
+        given.push(name);
+    }
+    Ok(meant::Names::Given(given))
+}
+
+fn formats(typed: &[typed::Format]) -> Vec<meant::Format> {
+    let mut formats = Vec::new();
+    for format in typed {
+        let format = match format {
+            typed::Format::Qcow2 => meant::Format::Qcow2,
+            typed::Format::Raw => meant::Format::Raw,
+        };
+        if !formats.contains(&format) {
+            formats.push(format);
+        }
+    }
+    formats
+}
+
+fn selection(typed: typed::Selection, around: &Surroundings) -> Result<meant::Selection> {
+    // What is typed wins over the environment; of each, the same name twice is a mistake.
+    let mut repositories = BTreeMap::new();
+    for (variable, url) in &around.variables {
+        if let Some(name) = variable.strip_prefix(REPOSITORY_PREFIX).filter(|_| !url.is_empty()) {
+            repositories.insert(name.to_ascii_lowercase().replace('_', "-"), url.clone());
+        }
+    }
+    repositories.extend(once_each("--repository", typed.repositories)?);
+    Ok(meant::Selection {
+        recipe: typed.recipe,
+        kernel: typed.kernel,
+        parameters: once_each("--parameter", typed.parameters)?,
+        repositories,
+        locked: typed.locked,
+        offline: typed.offline,
+    })
+}
+
+fn once_each(flag: &str, pairs: Vec<(String, String)>) -> Result<BTreeMap<String, String>> {
+    let mut map = BTreeMap::new();
+    for (name, value) in pairs {
+        if let Some(earlier) = map.insert(name.clone(), value.clone()) {
+            return Err(hinted(
+                format!("`{flag}` gives `{name}` twice: `{earlier}` and `{value}`"),
+                "give each name once",
+            ));
+        }
+    }
+    Ok(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    fn meant(line: &str, variables: &[(&str, &str)]) -> Result<Meant> {
+        let words = std::iter::once("imgbuild").chain(line.split_whitespace());
+        let around = Surroundings {
+            folder: PathBuf::from("/home/someone"),
+            variables: variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            processors: NonZeroUsize::new(2).unwrap(),
+        };
+        lower(Typed::try_parse_from(words)?, &around)
+    }
+
+    fn order(line: &str) -> Request {
+        match meant(line, &[]).unwrap() {
+            Meant::Order(request) => request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn role_with_defaults_is_one_qcow2_image_of_the_default_recipe() {
+        let request = order("--cache /c role haproxy");
+        assert_eq!(request.settings.out, Path::new("/home/someone/out"));
+        assert_eq!(request.settings.cache, Path::new("/c"));
+        assert_eq!(request.settings.jobs.get(), 2);
+        let Command::Role(role) = request.command else { panic!() };
+        assert_eq!(role.names, meant::Names::Given(vec!["haproxy".into()]));
+        assert_eq!(role.formats, [meant::Format::Qcow2]);
+        assert_eq!(role.compression, meant::Compression::Zstd);
+        assert_eq!(role.selection.recipe, None);
+    }
+
+    #[test]
+    fn build_is_another_word_for_role() {
+        assert_eq!(
+            order("--cache c build etcd --format raw,qcow2,raw"),
+            order("--cache c role etcd --format raw,qcow2")
+        );
+    }
+
+    #[test]
+    fn relative_paths_start_at_the_directory() {
+        let request = order("-C work/./here role base --out results --cache cache --jobs 7");
+        assert_eq!(request.settings.directory, Path::new("/home/someone/work/here"));
+        assert_eq!(request.settings.out, Path::new("/home/someone/work/here/results"));
+        assert_eq!(request.settings.cache, Path::new("/home/someone/work/here/cache"));
+        assert_eq!(request.settings.jobs.get(), 7);
+    }
+
+    #[test]
+    fn repositories_typed_win_over_the_environment() {
+        let variables = [
+            ("IMGBUILD_REPOSITORY_DEBIAN", "http://one.example/debian"),
+            ("IMGBUILD_REPOSITORY_DEBIAN_SECURITY", "http://one.example/security"),
+            ("IMGBUILD_REPOSITORY_EMPTY", ""),
+        ];
+        let line = "--cache c check --repository debian=http://two.example/debian";
+        let Ok(Meant::Order(Request { command: Command::Check { selection }, .. })) = meant(line, &variables) else {
+            panic!()
+        };
+        let expected = [("debian", "http://two.example/debian"), ("debian-security", "http://one.example/security")];
+        let found: Vec<_> = selection.repositories.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn lock_without_names_is_about_every_role() {
+        let Command::Lock { names, update, .. } = order("--cache c lock --update").command else { panic!() };
+        assert_eq!((names, update), (meant::Names::All, true));
+        assert!(
+            matches!(order("--cache c lock diff --recipe x").command, Command::LockDiff { selection } if selection.recipe.as_deref() == Some("x"))
+        );
+    }
+
+    #[test]
+    fn contradictions_are_refused_with_a_message() {
+        let cases = [
+            ("role", "required arguments were not provided"),
+            ("role a --all", "cannot be used with"),
+            ("role a a", "`a` is named twice"),
+            ("role a --format vmdkk", "invalid value 'vmdkk'"),
+            ("role a --repository debian", "write it as NAME=VALUE"),
+            ("role a --repository x=1 --repository x=2", "`--repository` gives `x` twice: `1` and `2`"),
+            ("boot a --size 20X", "`20X` is not a size"),
+            ("-q -v doctor", "cannot be used with"),
+            ("rol a", "similar subcommand exists: 'role'"),
+            ("role a --jobs 0", "invalid value '0'"),
+        ];
+        for (line, expected) in cases {
+            let message = format!("{:#}", meant(&format!("{line} --cache c"), &[]).unwrap_err());
+            assert!(message.contains(expected), "{line}: {message}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What is meant: plain values that the pipeline walks through. No command-line type goes beyond this file.
+
+use crate::base::size::Bytes;
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+/// One order to the pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Where everything lies.
+    pub settings: Settings,
+    /// What to do.
+    pub command: Command,
+}
+
+/// What all commands share. Paths are absolute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The project folder: `recipes/`, `roles/` and `imgbuild.lock` are looked for here.
+    pub directory: PathBuf,
+    /// Where results go (`images/...` below it).
+    pub out: PathBuf,
+    /// The cache.
+    pub cache: PathBuf,
+    /// How many things are done at once.
+    pub jobs: NonZeroUsize,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Build role images.
+    Role(Role),
+    /// Show what would be built; no network, no writing.
+    Plan {
+        /// Which images.
+        names: Names,
+        /// How their plans are drawn.
+        selection: Selection,
+    },
+    /// Check every input.
+    Check {
+        /// How plans are drawn.
+        selection: Selection,
+    },
+    /// Write or refresh the pins.
+    Lock {
+        /// For which images.
+        names: Names,
+        /// Resolve everything anew instead of keeping what is pinned.
+        update: bool,
+        /// How plans are drawn.
+        selection: Selection,
+    },
+    /// Compare the pins with what the repositories carry now; writes nothing.
+    LockDiff {
+        /// How plans are drawn.
+        selection: Selection,
+    },
+    /// Start one machine in QEMU, its console on this terminal.
+    Boot(Boot),
+    /// Show what a file holds, from its bytes.
+    Inspect {
+        /// The image.
+        file: PathBuf,
+    },
+    /// A shell in a role's root, in the sandbox.
+    Shell {
+        /// The role, or several joined by `+`.
+        name: String,
+        /// How its plan is drawn.
+        selection: Selection,
+    },
+    /// Show what the cache holds.
+    CacheStatus,
+    /// Remove what is no longer needed from the cache and from the results.
+    CachePrune,
+    /// Look at this machine and say what is missing.
+    Doctor,
+    /// Write a starting set of recipes and roles.
+    Init {
+        /// Replace files that are there already.
+        force: bool,
+    },
+}
+
+/// Which images: each name is a role, or several joined by `+`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// These, in the order typed.
+    Given(Vec<String>),
+    /// Every role there is.
+    All,
+}
+
+/// How plans are drawn from the documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// The recipe; the default one when not given.
+    pub recipe: Option<String>,
+    /// The kernel flavour; the recipe's when not given.
+    pub kernel: Option<String>,
+    /// Values of role parameters: `name` or `role.name`.
+    pub parameters: BTreeMap<String, String>,
+    /// Where repositories are, by name; wins over the documents.
+    pub repositories: BTreeMap<String, String>,
+    /// Add nothing to the lock.
+    pub locked: bool,
+    /// Use no network.
+    pub offline: bool,
+}
+
+/// Building images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// Which images.
+    pub names: Names,
+    /// How their plans are drawn.
+    pub selection: Selection,
+    /// Image formats, each once, in the order typed.
+    pub formats: Vec<Format>,
+    /// How qcow2 clusters are compressed.
+    pub compression: Compression,
+}
+
+/// An image format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Format {
+    /// Compressed qcow2.
+    Qcow2,
+    /// Sparse raw.
+    Raw,
+}
+
+/// How qcow2 clusters are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// zstd: needs QEMU 5.1 or newer.
+    Zstd,
+    /// zlib: read by everything.
+    Zlib,
+}
+
+/// One machine in QEMU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Boot {
+    /// A built image's name or a file, as typed.
+    pub image: String,
+    /// Which firmware starts it.
+    pub firmware: Firmware,
+    /// A NoCloud seed: a folder or an ISO file.
+    pub seed: Option<PathBuf>,
+    /// Size of the machine's disk; the image's own when not given.
+    pub size: Option<Bytes>,
+    /// Main memory.
+    pub memory: Bytes,
+    /// Processors.
+    pub processors: u32,
+}
+
+/// Which firmware starts a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Firmware {
+    /// SeaBIOS.
+    Bios,
+    /// OVMF.
+    Uefi,
+    /// OVMF with Secure Boot enforced.
+    Secure,
+}

@@ -1,0 +1,304 @@
+//! What was typed: the command line as the parser sees it, and the source of help, man pages and completions.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+/// Builds immutable, per-role disk images for highly available clusters of virtual machines.
+///
+/// Needs a kernel with user namespaces and a package mirror: no root, no loop devices, no image tools.
+/// Standard output is the result, everything else goes to standard error.
+#[derive(Debug, Parser)]
+#[command(name = "imgbuild", version, max_term_width = 100, disable_help_subcommand = true, after_long_help = AFTER)]
+pub struct Typed {
+    /// What all commands share.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const AFTER: &str = "\
+Exit status: 0 done, 1 failed, 2 usage, 3 lock out of date, 4 not reproducible, 5 boot failed, 130 interrupted.
+
+Environment: every long flag can be given as IMGBUILD_<FLAG>; IMGBUILD_REPOSITORY_<NAME>=URL says where a \
+repository is. XDG_CACHE_HOME, NO_COLOR, http_proxy, https_proxy and no_proxy are respected.";
+
+/// Flags of every command.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// Work as if started in DIR
+    #[arg(short = 'C', long, global = true, value_name = "DIR", env = "IMGBUILD_DIRECTORY", hide_env_values = true)]
+    pub directory: Option<PathBuf>,
+    /// Where results go [default: out]
+    #[arg(long, global = true, value_name = "DIR", env = "IMGBUILD_OUT", hide_env_values = true)]
+    pub out: Option<PathBuf>,
+    /// Where packages, layers and tools are kept [default: $XDG_CACHE_HOME/imgbuild]
+    #[arg(long, global = true, value_name = "DIR", env = "IMGBUILD_CACHE", hide_env_values = true)]
+    pub cache: Option<PathBuf>,
+    /// How many things are done at once [default: the number of processors]
+    #[arg(short, long, global = true, value_name = "N", env = "IMGBUILD_JOBS", hide_env_values = true)]
+    pub jobs: Option<NonZeroUsize>,
+    /// Results and errors as JSON; progress too, unless --progress says otherwise
+    #[arg(long, global = true, env = "IMGBUILD_JSON", hide_env_values = true)]
+    pub json: bool,
+    /// How progress is shown
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOW",
+        default_value = "auto",
+        env = "IMGBUILD_PROGRESS",
+        hide_env_values = true
+    )]
+    pub progress: ProgressStyle,
+    /// Show what is being done, line by line; twice: also what the programs of the target say
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, env = "IMGBUILD_VERBOSE", hide_env_values = true)]
+    pub verbose: u8,
+    /// Show only warnings and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose", env = "IMGBUILD_QUIET", hide_env_values = true)]
+    pub quiet: bool,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProgressStyle {
+    /// Bars on a terminal, lines otherwise
+    Auto,
+    /// One line per phase
+    Plain,
+    /// One JSON object per event and line
+    Json,
+    /// Warnings and errors only
+    None,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Build role images
+    #[command(visible_alias = "build")]
+    Role(Role),
+    /// Show what would be built; uses no network and writes nothing
+    #[command(subcommand)]
+    Plan(Plan),
+    /// Check every input
+    Check(Selection),
+    /// Write or refresh the pins in imgbuild.lock, or compare them
+    #[command(args_conflicts_with_subcommands = true)]
+    Lock(Lock),
+    /// Start one machine in QEMU, its console here
+    Boot(Boot),
+    /// A shell in a role's root, in the sandbox
+    Shell(Shell),
+    /// Show what an image holds, from its bytes
+    Inspect {
+        /// A disk image: qcow2 or raw
+        file: PathBuf,
+    },
+    /// Show or tidy the cache
+    #[command(subcommand)]
+    Cache(Cache),
+    /// Look at this machine and say what is missing, with the command that mends it
+    Doctor,
+    /// Write a starting set of recipes and roles into the project folder
+    Init {
+        /// Replace files that are there already
+        #[arg(long)]
+        force: bool,
+    },
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages
+    Man {
+        /// The folder to write them to
+        folder: PathBuf,
+    },
+}
+
+/// Which images.
+#[derive(Args, Debug)]
+pub struct Names {
+    /// Roles; `haproxy+gateway` is one image with both
+    #[arg(value_name = "NAME", required_unless_present = "all")]
+    pub names: Vec<String>,
+    /// Every role there is
+    #[arg(long, conflicts_with = "names")]
+    pub all: bool,
+}
+
+/// How plans are drawn.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Selection")]
+pub struct Selection {
+    /// The recipe [default: debian-trixie]
+    #[arg(long, value_name = "RECIPE", env = "IMGBUILD_RECIPE", hide_env_values = true)]
+    pub recipe: Option<String>,
+    /// The kernel flavour [default: the recipe's]
+    #[arg(long, value_name = "FLAVOUR", env = "IMGBUILD_KERNEL", hide_env_values = true)]
+    pub kernel: Option<String>,
+    /// Value of a role's parameter (`NAME` or `ROLE.NAME`); may be repeated
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = pair)]
+    pub parameters: Vec<(String, String)>,
+    /// Where a repository is; may be repeated (or IMGBUILD_REPOSITORY_<NAME>)
+    #[arg(long = "repository", value_name = "NAME=URL", value_parser = pair)]
+    pub repositories: Vec<(String, String)>,
+    /// Fail (exit status 3) rather than add anything to imgbuild.lock
+    #[arg(long, env = "IMGBUILD_LOCKED", hide_env_values = true)]
+    pub locked: bool,
+    /// Use no network: everything comes from the cache
+    #[arg(long, env = "IMGBUILD_OFFLINE", hide_env_values = true)]
+    pub offline: bool,
+}
+
+/// `imgbuild role`.
+#[derive(Args, Debug)]
+pub struct Role {
+    /// Which images.
+    #[command(flatten)]
+    pub names: Names,
+    /// How their plans are drawn.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Image formats, separated by commas
+    #[arg(
+        long = "format",
+        value_name = "FORMAT",
+        value_delimiter = ',',
+        default_value = "qcow2",
+        env = "IMGBUILD_FORMAT",
+        hide_env_values = true,
+        help_heading = "Results"
+    )]
+    pub formats: Vec<Format>,
+    /// How qcow2 clusters are compressed
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "zstd",
+        env = "IMGBUILD_COMPRESSION",
+        hide_env_values = true,
+        help_heading = "Results"
+    )]
+    pub compression: Compression,
+}
+
+/// An image format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Compressed, for QEMU, libvirt, Proxmox and OpenStack
+    Qcow2,
+    /// The disk byte for byte, sparse
+    Raw,
+}
+
+/// How qcow2 clusters are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Compression {
+    /// Fast and small; needs QEMU 5.1 or newer
+    Zstd,
+    /// Read by everything
+    Zlib,
+}
+
+/// `imgbuild plan`.
+#[derive(Debug, Subcommand)]
+pub enum Plan {
+    /// What role images would hold
+    Role {
+        /// Which images.
+        #[command(flatten)]
+        names: Names,
+        /// How their plans are drawn.
+        #[command(flatten)]
+        selection: Selection,
+    },
+}
+
+/// `imgbuild lock`.
+#[derive(Args, Debug)]
+pub struct Lock {
+    /// `lock diff`.
+    #[command(subcommand)]
+    pub verb: Option<LockVerb>,
+    /// Roles; every role when none is named
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Resolve everything anew instead of keeping what is pinned
+    #[arg(long)]
+    pub update: bool,
+    /// How plans are drawn.
+    #[command(flatten)]
+    pub selection: Selection,
+}
+
+/// `imgbuild lock diff`.
+#[derive(Debug, Subcommand)]
+pub enum LockVerb {
+    /// Compare the pins with what the repositories carry now; writes nothing
+    Diff(Selection),
+}
+
+/// `imgbuild boot`.
+#[derive(Args, Debug)]
+pub struct Boot {
+    /// A built image's name, or a file
+    pub image: String,
+    /// Which firmware starts it
+    #[arg(long, value_name = "FIRMWARE", default_value = "uefi", env = "IMGBUILD_FIRMWARE", hide_env_values = true)]
+    pub firmware: Firmware,
+    /// A NoCloud seed: a folder or an ISO file
+    #[arg(long, value_name = "DIR|ISO", env = "IMGBUILD_SEED", hide_env_values = true)]
+    pub seed: Option<PathBuf>,
+    /// Size of the machine's disk, such as 20G [default: the image's own]
+    #[arg(long, value_name = "SIZE", value_parser = crate::base::size::Bytes::parse, env = "IMGBUILD_SIZE", hide_env_values = true)]
+    pub size: Option<crate::base::size::Bytes>,
+    /// Main memory
+    #[arg(long, value_name = "SIZE", value_parser = crate::base::size::Bytes::parse, default_value = "2 GiB", env = "IMGBUILD_MEMORY", hide_env_values = true)]
+    pub memory: crate::base::size::Bytes,
+    /// Processors
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256), default_value = "2", env = "IMGBUILD_PROCESSORS", hide_env_values = true)]
+    pub processors: u32,
+}
+
+/// Which firmware starts a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Firmware {
+    /// SeaBIOS
+    Bios,
+    /// OVMF
+    Uefi,
+    /// OVMF with Secure Boot enforced
+    Secure,
+}
+
+/// `imgbuild shell`.
+#[derive(Args, Debug)]
+pub struct Shell {
+    /// The role, or several joined by `+`
+    pub name: String,
+    /// How its plan is drawn.
+    #[command(flatten)]
+    pub selection: Selection,
+}
+
+/// `imgbuild cache`.
+#[derive(Debug, Subcommand)]
+pub enum Cache {
+    /// Show what the cache holds and how much room it takes
+    Status,
+    /// Remove what no lock and no recent build needs; of each image the newest three stay
+    Prune,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE".to_owned()),
+    }
+}
