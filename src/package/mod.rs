@@ -3,6 +3,11 @@
 pub mod archive;
 pub mod control;
 pub mod deb;
+pub mod lock;
+pub mod resolve;
 mod values;
 
+pub use archive::Index;
+pub use lock::{Lock, LockDiff};
+pub use resolve::{LockMode, OutOfDate, Resolved, Sources, build_plan, resolve};
 pub use values::*;

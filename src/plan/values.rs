@@ -25,6 +25,9 @@ pub struct ImagePlan {
     pub kernel: String,
     /// Where the packages of the base layer and of the role come from, in order of the documents.
     pub repositories: Vec<Repository>,
+    /// How many of `repositories`, counted from the first, are the recipe's: the base layer is resolved from these
+    /// alone, so that roles with repositories of their own share it.
+    pub recipe_repositories: usize,
     /// Whether Recommends are installed.
     pub recommends: bool,
     /// The recipe's layer, shared by all roles of the recipe (and kernel flavour).
