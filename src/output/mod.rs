@@ -1,7 +1,23 @@
 //! Writes results: image formats, manifest, SBOM, checksums.
 
+mod artifact;
+mod checksums;
+#[cfg(test)]
+mod example;
+pub mod log;
+mod manifest;
+mod publish;
 mod qcow2;
 mod raw;
+mod sbom;
+#[cfg(test)]
+mod schema;
 
+pub use artifact::{Artifact, ArtifactKind};
+pub use checksums::{checksums, read_checksums};
+pub use log::BuildLog;
+pub use manifest::{Inputs, LayerName, Manifest, Package, SCHEMA, Tool};
+pub use publish::{KEPT, Published, Staging, image_folder, prune, published, turn_latest};
 pub use qcow2::{Compression, write_qcow2};
 pub use raw::write_raw;
+pub use sbom::sbom;

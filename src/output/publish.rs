@@ -1,0 +1,282 @@
+//! The folders below `out/images`: written beside, made durable, renamed; an interrupted build changes nothing.
+//!
+//! ```text
+//! out/images/haproxy/0123456789abcdef/haproxy.qcow2 ... manifest.json SHA256SUMS build.log
+//! out/images/haproxy/latest -> 0123456789abcdef
+//! out/images/haproxy/.building-XXXXXX            while it is written, locked by its writer
+//! ```
+
+use super::artifact::{Artifact, ArtifactKind};
+use super::checksums::checksums;
+use super::manifest::Manifest;
+use super::sbom::sbom;
+use crate::base::digest::Digest;
+use crate::base::files;
+use crate::package::BuildPlan;
+use anyhow::{Context as _, Result};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+/// How many results of each image `prune` keeps.
+pub const KEPT: usize = 3;
+/// Longest manifest that is read.
+const MANIFEST_LIMIT: u64 = 64 << 20;
+/// Folders that a build writes to begin so.
+const BUILDING: &str = ".building-";
+/// The link to the newest complete result.
+const LATEST: &str = "latest";
+/// Files beside the artifacts.
+const MANIFEST: &str = "manifest.json";
+const SBOM: &str = "sbom.spdx.json";
+const CHECKSUMS: &str = "SHA256SUMS";
+const BUILD_LOG: &str = "build.log";
+
+/// Where the results of an image lie.
+#[must_use]
+pub fn image_folder(out: &Path, name: &str) -> PathBuf {
+    out.join("images").join(name)
+}
+
+/// A complete result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// What it says of itself.
+    pub manifest: Manifest,
+}
+
+/// The complete result of this id, if there is one: its manifest can be read and its artifacts have the lengths that it says.
+#[must_use]
+pub fn published(out: &Path, name: &str, image_id: &str) -> Option<Published> {
+    let folder = image_folder(out, name).join(image_id);
+    let manifest = Manifest::read(&files::read(&folder.join(MANIFEST), MANIFEST_LIMIT).ok()?).ok()?;
+    let whole = manifest.image_id == image_id
+        && manifest.artifacts.iter().all(|artifact| {
+            fs::metadata(folder.join(&artifact.file)).is_ok_and(|data| data.is_file() && data.len() == artifact.size)
+        });
+    whole.then_some(Published { folder, manifest })
+}
+
+/// A result being written.
+#[derive(Debug)]
+pub struct Staging {
+    /// Removed with all that is in it unless published.
+    folder: tempfile::TempDir,
+    /// Held as long as the folder is written to.
+    _lock: File,
+    home: PathBuf,
+    artifacts: Vec<Artifact>,
+}
+
+impl Staging {
+    /// Begins a result of this image; what interrupted builds of it left behind goes away.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn begin(out: &Path, name: &str) -> Result<Self> {
+        let home = image_folder(out, name);
+        files::create_dir_all(&home)?;
+        sweep(&home)?;
+        let folder = tempfile::Builder::new()
+            .prefix(BUILDING)
+            .tempdir_in(&home)
+            .with_context(|| format!("creating a folder in {}", home.display()))?;
+        let lock = files::open(folder.path())?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .with_context(|| format!("locking {}", folder.path().display()))?;
+        Ok(Self { folder, _lock: lock, home, artifacts: Vec::new() })
+    }
+
+    /// The folder to write to.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Opens build.log.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn build_log(&self) -> Result<File> {
+        let path = self.folder().join(BUILD_LOG);
+        File::create(&path).with_context(|| format!("creating {}", path.display()))
+    }
+
+    /// Takes over what an earlier build of the same id wrote and this one does not write again, without copying.
+    ///
+    /// # Errors
+    /// When a link cannot be made.
+    pub fn carry_over(&mut self, earlier: &Published) -> Result<()> {
+        for artifact in &earlier.manifest.artifacts {
+            let taken = self.artifacts.iter().any(|own| own.file == artifact.file);
+            if !taken && artifact.kind != ArtifactKind::Sbom {
+                let (from, to) = (earlier.folder.join(&artifact.file), self.folder().join(&artifact.file));
+                fs::hard_link(&from, &to).with_context(|| format!("linking {}", from.display()))?;
+                self.artifacts.push(artifact.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a file that was written into the folder, read once more for its digest.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn add(&mut self, file: &str, kind: ArtifactKind) -> Result<()> {
+        let artifact = Artifact::describe(self.folder(), file, kind)?;
+        self.add_described(artifact);
+        Ok(())
+    }
+
+    /// Adds a file whose digest is known from writing it.
+    pub fn add_described(&mut self, artifact: Artifact) {
+        self.artifacts.push(artifact);
+    }
+
+    /// Adds manifest, SBOM and checksums, makes all durable, renames the folder to the image's id and turns `latest` to it.
+    /// An earlier folder of the same id is replaced in one step.
+    ///
+    /// # Errors
+    /// When any step fails; what was there before is then untouched.
+    pub fn publish(mut self, build: &BuildPlan) -> Result<Published> {
+        let folder = self.folder().to_owned();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.join(name);
+            fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))
+        };
+        let software = sbom(build);
+        write(SBOM, &software)?;
+        let listed = Artifact {
+            file: SBOM.to_owned(),
+            kind: ArtifactKind::Sbom,
+            size: software.len() as u64,
+            sha256: Digest::of(&software),
+        };
+        self.artifacts.push(listed);
+        let manifest = Manifest::new(build, &self.artifacts);
+        let bytes = manifest.bytes();
+        write(MANIFEST, &bytes)?;
+        let mut sums: Vec<_> = manifest.artifacts.iter().map(|a| (a.file.clone(), a.sha256)).collect();
+        sums.push((MANIFEST.to_owned(), Digest::of(&bytes)));
+        write(CHECKSUMS, checksums(&sums).as_bytes())?;
+        seal(&folder)?;
+        let target = self.home.join(&build.image_id);
+        let staged = self.folder.keep();
+        if let Err(error) = put_in_place(&staged, &target) {
+            // The result is lost either way; the error says why.
+            let _ = fs::remove_dir_all(&staged);
+            return Err(error);
+        }
+        turn_latest(&self.home, &build.image_id)?;
+        Ok(Published { folder: target, manifest })
+    }
+}
+
+/// Everything readable for all and durable.
+fn seal(folder: &Path) -> Result<()> {
+    for listed in files::list(folder, 1000)? {
+        let path = folder.join(&listed.path);
+        let failed = || format!("synchronising {}", path.display());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).with_context(failed)?;
+        files::open(&path)?.sync_all().with_context(failed)?;
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("opening {} to all", folder.display()))?;
+    files::sync_directory(folder)
+}
+
+fn put_in_place(staged: &Path, target: &Path) -> Result<()> {
+    let failed = || format!("renaming {} to {}", staged.display(), target.display());
+    if target.exists() {
+        renameat_with(CWD, staged, CWD, target, RenameFlags::EXCHANGE).with_context(failed)?;
+        fs::remove_dir_all(staged).with_context(|| format!("removing {}", staged.display()))?;
+    } else {
+        fs::rename(staged, target).with_context(failed)?;
+    }
+    files::sync_directory(target.parent().unwrap_or(target))
+}
+
+/// Turns `latest` to this id, in one step.
+///
+/// # Errors
+/// When the link cannot be made.
+pub fn turn_latest(home: &Path, image_id: &str) -> Result<()> {
+    let link = home.join(LATEST);
+    if fs::read_link(&link).is_ok_and(|target| target == Path::new(image_id)) {
+        return Ok(());
+    }
+    let failed = || format!("turning {} to {image_id}", link.display());
+    let beside = tempfile::Builder::new().prefix(BUILDING).tempdir_in(home).with_context(failed)?;
+    let fresh = beside.path().join(LATEST);
+    symlink(image_id, &fresh).with_context(failed)?;
+    fs::rename(&fresh, &link).with_context(failed)?;
+    files::sync_directory(home)
+}
+
+/// Removes folders of builds that ended without publishing: those that nobody holds locked.
+fn sweep(home: &Path) -> Result<()> {
+    for (path, name) in folders(home)? {
+        if name.starts_with(BUILDING) {
+            let lock = files::open(&path)?;
+            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes all but the newest `keep` results of every image (the one that `latest` names always stays), and what
+/// interrupted builds left behind. Gives what was removed, sorted.
+///
+/// # Errors
+/// When a folder cannot be read or removed.
+pub fn prune(out: &Path, keep: usize) -> Result<Vec<PathBuf>> {
+    let mut removed = Vec::new();
+    for (home, _) in folders(&out.join("images"))? {
+        sweep(&home)?;
+        let latest = fs::read_link(home.join(LATEST)).ok();
+        let mut results = Vec::new();
+        for (path, name) in folders(&home)? {
+            if name.starts_with(BUILDING) {
+                continue;
+            }
+            let is_latest = latest.as_deref() == Some(Path::new(&name));
+            let written = fs::metadata(&path).and_then(|data| data.modified()).ok();
+            results.push((is_latest, written, path));
+        }
+        results.sort();
+        let surplus = results.len().saturating_sub(keep.max(1));
+        for (_, _, path) in results.into_iter().take(surplus) {
+            fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
+            removed.push(path);
+        }
+    }
+    removed.sort();
+    Ok(removed)
+}
+
+/// The folders directly in a folder, sorted; none when it does not exist.
+fn folders(home: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let entries = match fs::read_dir(home) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("reading folder {}", home.display())),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.with_context(|| format!("reading folder {}", home.display()))?;
+        let kind = entry.file_type().with_context(|| format!("examining {}", entry.path().display()))?;
+        if let (true, Ok(name)) = (kind.is_dir(), entry.file_name().into_string()) {
+            found.push((entry.path(), name));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;
