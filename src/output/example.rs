@@ -31,6 +31,7 @@ pub(crate) fn build_plan() -> BuildPlan {
         architecture: "amd64".into(),
         kernel: "generic".into(),
         repositories: Vec::new(),
+        recipe_repositories: 0,
         recommends: false,
         base: Layer::default(),
         role: Layer::default(),
