@@ -1,0 +1,161 @@
+//! Runs what packages bring to be run: preinst scripts, and everything else through the target's own dpkg.
+
+use super::database::FOLDER;
+use super::deferred::Deferred;
+use super::incoming::Incoming;
+use super::root::Root;
+use crate::base::epoch::Epoch;
+use crate::base::progress::Progress;
+use crate::sandbox::{Access, Command};
+use anyhow::{Context as _, Result, bail};
+use std::fmt::Write as _;
+
+/// Where the control files of packages lie whose preinst is about to run.
+const STAGE: &str = "var/lib/dpkg/imgbuild.ci";
+/// Says that services are not to be started (policy-rc.d(8)).
+const POLICY: &str = "usr/sbin/policy-rc.d";
+/// Where programs are looked for, after the stand-ins.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A command in the root, with the environment that makes its result the same every time.
+pub(super) fn command(root: &Root, epoch: Epoch, program: &str) -> Command {
+    Command::new(root.folder(), program)
+        .env("SOURCE_DATE_EPOCH", epoch.0.to_string())
+        .env("PYTHONHASHSEED", "0")
+        .env("PERL_HASH_SEED", "0")
+        .env("DEBCONF_NONINTERACTIVE_SEEN", "true")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("UCF_FORCE_CONFFOLD", "1")
+        .env("SYSTEMD_OFFLINE", "1")
+}
+
+/// The same, with stand-ins for what is done once at the end.
+pub(super) fn deferring(root: &Root, epoch: Epoch, program: &str, deferred: &Deferred) -> Command {
+    command(root, epoch, program)
+        .bind(deferred.folder(), super::deferred::INSIDE, Access::ReadWrite)
+        .env("PATH", format!("{}/bin:{PATH}", super::deferred::INSIDE))
+}
+
+/// Keeps services from being started while scripts run.
+pub(super) fn forbid_services(root: &Root) -> Result<()> {
+    root.write(POLICY, b"#!/bin/sh\nexit 101\n", 0o755, (0, 0))
+}
+
+/// Undoes [`forbid_services`].
+pub(super) fn allow_services(root: &Root) -> Result<()> {
+    root.remove(POLICY)
+}
+
+/// Runs `preinst install` of these packages, in this order.
+pub(super) fn preinst(
+    root: &Root,
+    packages: &[&Incoming],
+    epoch: Epoch,
+    deferred: &Deferred,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let packages: Vec<&&Incoming> = packages.iter().filter(|package| package.has("preinst")).collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    // Scripts find their package by the place from which they run, as dpkg runs them: tmp.ci.
+    let mut script = String::from("set -u\ncd /var/lib/dpkg\n");
+    script.push_str(
+        "run() {\n  ln -sfn \"imgbuild.ci/$1\" tmp.ci\n  export DPKG_MAINTSCRIPT_PACKAGE=\"$2\" DPKG_MAINTSCRIPT_ARCH=\"$3\"\n  \
+         (cd / && /var/lib/dpkg/tmp.ci/preinst install) && return\n  \
+         echo \"the preinst script of $2 failed (exit status $?)\"\n  exit 1\n}\n",
+    );
+    for (at, package) in packages.iter().enumerate() {
+        for (name, file) in &package.control.files {
+            root.write(&format!("{STAGE}/{at}/{name}"), &file.bytes, file.mode & 0o777, (0, 0))?;
+        }
+        writeln!(script, "run {at} '{}' '{}'", package.pin.name, package.pin.architecture)?;
+    }
+    let version = dpkg_version(root)?;
+    let result = deferring(root, epoch, "/bin/sh", deferred)
+        .args(["-c", &script])
+        .env("DPKG_MAINTSCRIPT_NAME", "preinst")
+        .env("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1")
+        .env("DPKG_RUNNING_VERSION", version)
+        .env("DPKG_ADMINDIR", format!("/{FOLDER}"))
+        .env("DPKG_ROOT", "")
+        .env("DPKG_FORCE", "")
+        .output()
+        .context("running preinst scripts")?;
+    root.remove(STAGE)?;
+    root.remove(&format!("{FOLDER}/tmp.ci"))?;
+    let said = [result.stdout.as_slice(), &result.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    said.lines().for_each(|line| progress.log(line));
+    if !result.status.success() {
+        bail!("running preinst scripts: {}", tail(&said));
+    }
+    Ok(())
+}
+
+/// The version of the target's dpkg, by its own status.
+fn dpkg_version(root: &Root) -> Result<String> {
+    let text = root.read_text(&format!("{FOLDER}/status"), super::database::FILE_LIMIT)?;
+    for stanza in crate::package::control::Stanzas::new(text.as_bytes()) {
+        let stanza = stanza.context("reading dpkg's status")?;
+        if stanza.get("Package").is_some_and(|name| name == "dpkg") {
+            return Ok(stanza.get("Version").unwrap_or_default().to_owned());
+        }
+    }
+    Ok(String::new())
+}
+
+/// Configures these packages, or with none named all that are not configured yet, and what triggers ask for.
+pub(super) fn configure(
+    root: &Root,
+    packages: &[&Incoming],
+    epoch: Epoch,
+    deferred: &Deferred,
+    advance: &mut dyn FnMut(&str),
+    progress: &dyn Progress,
+) -> Result<()> {
+    let mut command = deferring(root, epoch, "/usr/bin/dpkg", deferred).args([
+        "--force-confold",
+        "--force-confdef",
+        "--force-unsafe-io",
+        "--no-pager",
+        "--configure",
+    ]);
+    command = if packages.is_empty() {
+        command.arg("-a")
+    } else {
+        command.args(packages.iter().map(|package| &package.info_name))
+    };
+    let mut last = String::new();
+    let mut said: Vec<String> = Vec::new();
+    let result = command.run(|line| {
+        if let Some(rest) = line.strip_prefix("Setting up ") {
+            let name = rest.split(' ').next().unwrap_or(rest).to_owned();
+            advance(&name);
+            last = name;
+        } else if let Some(rest) = line.strip_prefix("Processing triggers for ") {
+            last = rest.split(' ').next().unwrap_or(rest).to_owned();
+        }
+        progress.log(line);
+        said.push(line.to_owned());
+    });
+    if let Err(error) = result {
+        let failed: Vec<&String> =
+            said.iter().filter(|line| line.starts_with("dpkg: error processing package")).collect();
+        let what = failed.first().map_or_else(
+            || format!("configuring {last}"),
+            |line| {
+                let name = line.split_ascii_whitespace().nth(4).unwrap_or(&last);
+                format!("configuring {name}")
+            },
+        );
+        return Err(error.context(what));
+    }
+    Ok(())
+}
+
+/// The end of what scripts said.
+fn tail(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}

@@ -1,0 +1,106 @@
+//! Roots assembled from real packages.
+//!
+//! It has its own `main`, because a sandbox worker is this executable started again.
+
+use anyhow::{Context as _, Result};
+use imgbuild::base::digest::Digest;
+use imgbuild::base::epoch::Epoch;
+use imgbuild::base::progress::{Event, Progress};
+use imgbuild::package::deb::Deb;
+use imgbuild::package::{BuildPlan, PackageFile, PackageSet, Pin};
+use imgbuild::rootfs;
+use imgbuild::sandbox::{Job, Worker};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+const JOBS: &[(&str, Job)] = &[("assemble", assemble)];
+
+struct Printed(Instant);
+
+impl Progress for Printed {
+    fn event(&self, event: Event) {
+        let at = self.0.elapsed().as_secs_f64();
+        match event {
+            Event::Advance { .. } => {}
+            Event::Log { text } => println!("{at:7.2} | {text}"),
+            other => println!("{at:7.2} {other:?}"),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    if let Some(code) = imgbuild::sandbox::dispatch(JOBS) {
+        return code;
+    }
+    let Some(folder) = std::env::var_os("IMGBUILD_TEST_DEBS") else {
+        println!("SKIPPED: IMGBUILD_TEST_DEBS names no folder with base/*.deb and role/*.deb");
+        return ExitCode::SUCCESS;
+    };
+    let work =
+        std::env::var_os("IMGBUILD_TEST_WORK").map_or_else(|| PathBuf::from("/var/tmp/rootfs/work"), PathBuf::from);
+    let request = serde_json::json!({"debs": folder.to_str(), "work": work.to_str()}).to_string();
+    match Worker::run("assemble", request.as_bytes(), &Printed(Instant::now())) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn packages(folder: &Path) -> Result<Vec<PackageFile>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))? {
+        let file = entry?.path();
+        if file.extension().is_none_or(|extension| extension != "deb") {
+            continue;
+        }
+        let control = Deb::open(&file)?.control()?;
+        let stanza = control.stanza()?;
+        let field = |name: &str| stanza.get(name).unwrap_or_default().to_owned();
+        let pin = Pin {
+            name: field("Package"),
+            version: field("Version"),
+            architecture: field("Architecture"),
+            repository: "debian".to_owned(),
+            path: file.display().to_string(),
+            size: std::fs::metadata(&file)?.len(),
+            sha256: Digest::of(b""),
+        };
+        found.push(PackageFile { pin, file });
+    }
+    found.sort_by(|one, other| one.pin.cmp(&other.pin));
+    Ok(found)
+}
+
+fn assemble(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
+    let request: serde_json::Value = serde_json::from_slice(request)?;
+    let path = |name: &str| PathBuf::from(request[name].as_str().unwrap_or_default());
+    let packages = PackageSet {
+        base: packages(&path("debs").join("base"))?,
+        role: packages(&path("debs").join("role"))?,
+        ..PackageSet::default()
+    };
+    let plan = plan(&packages);
+    let work = path("work");
+    let request =
+        rootfs::AssembleRequest { plan: &plan, packages: &packages, work: &work, node_executable: b"#!/bin/sh\n" };
+    rootfs::assemble(&request, progress)?;
+    Ok(b"null".to_vec())
+}
+
+fn plan(packages: &PackageSet) -> BuildPlan {
+    let pins = |files: &[PackageFile]| files.iter().map(|file| file.pin.clone()).collect();
+    let text = include_str!("rootfs/plan.json");
+    BuildPlan {
+        image: serde_json::from_str(text).unwrap(),
+        image_id: "0123456789abcdef".to_owned(),
+        base_layer_id: "fedcba9876543210".to_owned(),
+        epoch: Epoch(1_795_000_000),
+        base: pins(&packages.base),
+        role: pins(&packages.role),
+        tools: Vec::new(),
+        lock_digest: Digest::of(b"lock"),
+    }
+}
