@@ -3,11 +3,14 @@
 //! Sizes that refuse to overflow, digests, deterministic identifiers, the one clock of a build,
 //! progress events, hints for people, and the only doors to files and processes.
 
+pub mod byte_text;
 pub mod digest;
 pub mod epoch;
 pub mod files;
 pub mod hint;
 pub mod ids;
+pub mod parallel;
 pub mod process;
 pub mod progress;
 pub mod size;
+pub mod tree;
