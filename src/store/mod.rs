@@ -1,1 +1,65 @@
 //! The content-addressed cache: packages, layers, tools roots, locks between builds, pruning.
+//!
+//! ```text
+//! <cache>/layers/<id>/manifest   every entry of a layer with owners, modes, attributes and digests (JSON below a digest)
+//! <cache>/layers/<id>/pack       the contents of its regular files, one after the other
+//! <cache>/tools/<id>/root/       an unpacked tools root
+//! <cache>/work/<number>/         where a build works; its `.lock` beside it is held as long as the build lives
+//! <cache>/locks/<name>           locks between builds
+//! ```
+//!
+//! What is published appears whole, by a rename, or not at all. Layers at rest belong to the caller and can be read and
+//! deleted by anyone who owns the cache; work folders and tools roots hold files of many owners and are written and
+//! deleted inside workers only.
+
+mod collect;
+mod housekeeping;
+mod layer;
+mod lock;
+mod materialise;
+mod tools;
+mod work;
+
+pub use collect::collect;
+pub use housekeeping::{Keep, Pruned, Usage};
+pub use layer::Layer;
+pub use lock::Lock;
+pub use tools::Tools;
+pub use work::Work;
+
+use crate::base::files;
+use anyhow::{Result, ensure};
+use std::path::{Path, PathBuf};
+
+/// The cache folder of one user.
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    /// Opens the cache in this folder, creating what is missing.
+    ///
+    /// # Errors
+    /// When the folder cannot be created.
+    pub fn open(folder: &Path) -> Result<Self> {
+        for kind in ["layers", "tools", "work", "locks"] {
+            files::create_dir_all(&folder.join(kind))?;
+        }
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// The cache folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where something of this kind and name lives.
+    fn place(&self, kind: &str, name: &str) -> Result<PathBuf> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'+');
+        let named = !name.is_empty() && name.len() <= 128 && name.bytes().all(plain) && !name.starts_with('.');
+        ensure!(named, "`{name}` is no name for something in the cache");
+        Ok(self.folder.join(kind).join(name))
+    }
+}
