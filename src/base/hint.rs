@@ -56,10 +56,27 @@ pub fn hints(error: &anyhow::Error) -> Vec<String> {
     found
 }
 
+/// The first error of this type in a chain, also below a hint.
+#[must_use]
+pub fn find<T: std::error::Error + Send + Sync + 'static>(error: &anyhow::Error) -> Option<&T> {
+    error.chain().find_map(|cause| match cause.downcast_ref::<T>() {
+        Some(found) => Some(found),
+        None => find(&cause.downcast_ref::<Hint>()?.error),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use anyhow::Context as _;
+
+    #[test]
+    fn typed_error_below_a_hint_is_found() {
+        let failed: Result<(), _> = Err(std::io::Error::from(std::io::ErrorKind::NotFound));
+        let error = failed.hint("look elsewhere").context("opening x.yaml").unwrap_err();
+        assert_eq!(find::<std::io::Error>(&error).map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound));
+        assert!(find::<std::fmt::Error>(&error).is_none());
+    }
 
     #[test]
     fn hints_survive_context_and_do_not_repeat_the_message() {
