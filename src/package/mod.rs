@@ -3,7 +3,9 @@
 pub mod archive;
 pub mod control;
 pub mod deb;
+pub mod download;
 pub mod lock;
+pub mod openpgp;
 pub mod resolve;
 mod values;
 

@@ -63,3 +63,5 @@ impl Store {
         Ok(self.folder.join(kind).join(name))
     }
 }
+
+pub mod packages;

@@ -2,19 +2,32 @@
 //!
 //! Signatures guard the indices: no signature by a pinned key, no index. A pinned digest suffices for a package.
 
+mod cache;
+mod date;
+mod decompress;
 mod host;
+mod indices;
+mod location;
+mod packages;
+mod release;
 mod values;
 
 pub use host::HostMirrors;
+pub use release::{Listed, Release, ReleaseError};
 pub use values::{Index, ReleaseInfo};
 
+use super::download::{Downloader, Patience, parallel};
 use super::{PackageFile, Pin};
 use crate::base::epoch::Epoch;
-use crate::base::progress::Progress;
+use crate::base::hint::hinted;
+use crate::base::progress::{Progress, Unit};
 use crate::plan::{PinnedFile, Repository};
-use anyhow::{Result, bail};
+use crate::store::packages::PackageStore;
+use anyhow::Result;
+use indices::Suite;
+use packages::Fetcher;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How the client works.
 #[derive(Clone, Debug)]
@@ -39,13 +52,24 @@ pub struct ClientOptions {
 #[derive(Debug)]
 pub struct Client {
     options: ClientOptions,
+    downloader: Downloader,
+    store: PackageStore,
 }
 
 impl Client {
     /// A client that has done nothing yet.
     #[must_use]
     pub fn new(options: ClientOptions) -> Self {
-        Self { options }
+        let downloader = Downloader::new(options.jobs, Patience::default());
+        let store = PackageStore::new(&options.cache);
+        Self { options, downloader, store }
+    }
+
+    /// The same client with other limits of time and attempts.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Patience) -> Self {
+        self.downloader = Downloader::new(self.options.jobs, patience);
+        self
     }
 
     /// Fetches and verifies the indices of these repositories, in their order: repository, suite, component.
@@ -58,8 +82,15 @@ impl Client {
         architecture: &str,
         progress: &dyn Progress,
     ) -> Result<Vec<Index>> {
-        let _ = (repositories, architecture, progress, &self.options);
-        bail!("fetching indices is not built yet")
+        let mut suites = Vec::new();
+        for repository in repositories {
+            for suite in &repository.suites {
+                suites.push(Suite::new(&self.options, &self.downloader, repository, suite, architecture));
+            }
+        }
+        let phase = progress.phase("indices", 0, Unit::Bytes);
+        let found = parallel(self.options.jobs, &suites, |suite| suite.indices(&phase))?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Fetches packages into the cache, in parallel, and gives them in the order of the pins.
@@ -72,17 +103,40 @@ impl Client {
         repositories: &[Repository],
         progress: &dyn Progress,
     ) -> Result<Vec<PackageFile>> {
-        let _ = (pins, repositories, progress);
-        bail!("fetching packages is not built yet")
+        self.fetcher().packages(pins, repositories, progress)
     }
 
-    /// Fetches one pinned file into the cache.
+    /// Fetches one pinned file into the cache, where its name is its digest.
     ///
     /// # Errors
     /// When it cannot be had or is not the pinned one.
     pub fn fetch_file(&self, file: &PinnedFile, progress: &dyn Progress) -> Result<PathBuf> {
-        let _ = (file, progress);
-        bail!("fetching files is not built yet")
+        self.fetcher().file(file, progress)
+    }
+
+    /// Takes a file that lies beside the documents into the cache, where `fetch` (repository `local`) and
+    /// `fetch_file` then find it by its digest.
+    ///
+    /// # Errors
+    /// When it cannot be read, or its digest is not the pinned one.
+    pub fn adopt(&self, path: &Path, file: &PinnedFile) -> Result<PathBuf> {
+        let kept = self.store.adopt(path, &file.sha256)?;
+        kept.ok_or_else(|| {
+            hinted(
+                format!("{} is not the file whose digest is {}", path.display(), file.sha256),
+                "if the file was changed on purpose, correct the digest or run `imgbuild lock --update`",
+            )
+        })
+    }
+
+    /// Where cached packages lie.
+    #[must_use]
+    pub fn store(&self) -> &PackageStore {
+        &self.store
+    }
+
+    fn fetcher(&self) -> Fetcher<'_> {
+        Fetcher { options: &self.options, downloader: &self.downloader, store: &self.store }
     }
 }
 

@@ -1,0 +1,77 @@
+//! Where indices lie in the cache: `indices/<repository>/<suite>/`, contents named by digest.
+
+use crate::base::digest::Digest;
+use crate::base::files;
+use anyhow::{Context as _, Result};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+/// The folder of one suite of one repository.
+#[derive(Clone, Debug)]
+pub(super) struct SuiteCache {
+    folder: PathBuf,
+}
+
+impl SuiteCache {
+    pub(super) fn new(cache: &Path, repository: &str, suite: &str) -> Self {
+        Self { folder: cache.join("indices").join(one_name(repository)).join(one_name(suite)) }
+    }
+
+    /// Where a Release file lies (`InRelease`, `Release`, `Release.gpg`).
+    pub(super) fn release(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Where contents of this digest lie.
+    pub(super) fn contents(&self, digest: &Digest) -> PathBuf {
+        self.folder.join(digest.to_string())
+    }
+
+    /// The contents of this digest, if they are there whole. With `verify`, they are read and compared.
+    pub(super) fn find(&self, digest: &Digest, size: u64, verify: bool) -> Option<PathBuf> {
+        let path = self.contents(digest);
+        std::fs::symlink_metadata(&path).ok().filter(|found| found.is_file() && found.len() == size)?;
+        if verify {
+            let (found, _) = Digest::of_reader(files::open(&path).ok()?).ok()?;
+            if found != *digest {
+                return None;
+            }
+        }
+        Some(path)
+    }
+
+    /// Makes the folder and gives it, for files that are still on their way.
+    pub(super) fn staging(&self) -> Result<&Path> {
+        files::create_dir_all(&self.folder)?;
+        Ok(&self.folder)
+    }
+
+    /// Lets `write` fill a new file that then gets the name of the digest it gives.
+    pub(super) fn fill<T>(
+        &self,
+        write: impl FnOnce(&mut BufWriter<&mut std::fs::File>) -> Result<(Digest, T)>,
+    ) -> Result<(PathBuf, T)> {
+        let folder = self.staging()?;
+        let failed = || format!("writing into {}", folder.display());
+        let mut staged = tempfile::Builder::new().prefix("new-").tempfile_in(folder).with_context(failed)?;
+        let mut writer = BufWriter::with_capacity(1 << 18, staged.as_file_mut());
+        let (digest, value) = write(&mut writer)?;
+        writer.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(failed)?;
+        let path = self.contents(&digest);
+        staged.persist(&path).map_err(|error| error.error).with_context(failed)?;
+        Ok((path, value))
+    }
+}
+
+/// A name as one path component.
+fn one_name(name: &str) -> String {
+    let safe: String = name
+        .trim_matches('/')
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+') { c } else { '_' })
+        .collect();
+    match safe.as_str() {
+        "" | "." | ".." => "flat".to_owned(),
+        _ => safe,
+    }
+}

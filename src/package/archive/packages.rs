@@ -1,0 +1,204 @@
+//! Fetching pinned packages and pinned files into the cache.
+
+use super::indices::remedied;
+use super::release::plain;
+use super::{ClientOptions, location};
+use crate::base::digest::Digest;
+use crate::base::hint::hinted;
+use crate::base::progress::{Phase, Progress, Unit};
+use crate::package::download::{DownloadError, Downloader, Request, join, parallel, shown};
+use crate::package::{PackageFile, Pin};
+use crate::plan::{PinnedFile, Repository};
+use crate::store::packages::PackageStore;
+use anyhow::{Context as _, Result, bail};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Bytes of a pinned download whose size is not known, at most.
+const FILE_LIMIT: u64 = 16 << 30;
+/// Names listed in one message.
+const NAMES_SHOWN: usize = 10;
+
+/// What both kinds of pinned things need.
+pub(super) struct Fetcher<'a> {
+    pub(super) options: &'a ClientOptions,
+    pub(super) downloader: &'a Downloader,
+    pub(super) store: &'a PackageStore,
+}
+
+impl Fetcher<'_> {
+    /// All packages, in the order of the pins.
+    pub(super) fn packages(
+        &self,
+        pins: &[Pin],
+        repositories: &[Repository],
+        progress: &dyn Progress,
+    ) -> Result<Vec<PackageFile>> {
+        // Several roles pin the same package; it is looked up and fetched once.
+        let mut wanted: BTreeMap<Digest, &Pin> = BTreeMap::new();
+        for pin in pins {
+            wanted.entry(pin.sha256).or_insert(pin);
+        }
+        let wanted: Vec<(Digest, &Pin)> = wanted.into_iter().collect();
+        let looked = parallel(self.options.jobs, &wanted, |(digest, pin)| self.cached(digest, Some(pin.size)))?;
+        let mut files: BTreeMap<Digest, PathBuf> = BTreeMap::new();
+        let mut missing = Vec::new();
+        for ((digest, pin), found) in wanted.into_iter().zip(looked) {
+            match found {
+                Some(file) => {
+                    files.insert(digest, file);
+                }
+                None => missing.push(pin),
+            }
+        }
+        if !missing.is_empty() {
+            files.extend(self.missing(missing, repositories, progress)?);
+        }
+        pins.iter()
+            .map(|pin| {
+                let file = files.get(&pin.sha256).with_context(|| format!("finding package {}", spoken(pin)))?;
+                Ok(PackageFile { pin: pin.clone(), file: file.clone() })
+            })
+            .collect()
+    }
+
+    fn missing(
+        &self,
+        mut missing: Vec<&Pin>,
+        repositories: &[Repository],
+        progress: &dyn Progress,
+    ) -> Result<Vec<(Digest, PathBuf)>> {
+        if self.options.offline {
+            let mut names: Vec<String> = missing.iter().map(|pin| spoken(pin)).collect();
+            names.sort();
+            return Err(hinted(
+                format!(
+                    "{} of the pinned packages are not in the cache, and the network is off: {}",
+                    names.len(),
+                    shortened(&names)
+                ),
+                "run once without `--offline`, or name the cache that has them with `--cache DIR`",
+            ));
+        }
+        let mut sources = BTreeMap::new();
+        for pin in &missing {
+            if sources.contains_key(pin.repository.as_str()) {
+                continue;
+            }
+            let Some(repository) = repositories.iter().find(|repository| repository.name == pin.repository) else {
+                return Err(hinted(
+                    format!(
+                        "package {} is pinned from `{}`, which is no repository of this build",
+                        spoken(pin),
+                        pin.repository
+                    ),
+                    "`imgbuild lock --update` pins it from a repository of the recipe or the role",
+                ));
+            };
+            sources.insert(pin.repository.as_str(), (repository, location::base(self.options, repository)?));
+        }
+        // The largest first, so that no thread is left with a large one at the end.
+        missing.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.cmp(b)));
+        let total = missing.iter().map(|pin| pin.size).sum();
+        let phase = progress.phase("download", total, Unit::Bytes);
+        parallel(self.options.jobs, &missing, |pin| {
+            let Some((repository, base)) = sources.get(pin.repository.as_str()) else {
+                bail!("package {} has no source", spoken(pin));
+            };
+            Ok((pin.sha256, self.package(pin, repository, base, &phase)?))
+        })
+    }
+
+    /// One package, from the mirror or else from the snapshot archive.
+    fn package(&self, pin: &Pin, repository: &Repository, base: &str, phase: &Phase<'_>) -> Result<PathBuf> {
+        if !plain(&pin.path) {
+            bail!("package {} has the path `{}`, which is no plain path below the repository", spoken(pin), pin.path);
+        }
+        let url = join(base, &pin.path);
+        let get = |url: &str| {
+            self.download(url, Some(pin.size), pin.size, &pin.sha256, &|bytes| phase.item(bytes, pin.name.clone()))
+        };
+        let failed = match get(&url) {
+            Ok(file) => return Ok(file),
+            Err(error) => error,
+        };
+        let gone = crate::base::hint::find::<DownloadError>(&failed)
+            .is_some_and(|error| error.is_not_found() || error.is_mismatch());
+        if !gone {
+            return Err(failed.context(format!("fetching package {}", spoken(pin))));
+        }
+        let Some(snapshot) = &repository.snapshot else {
+            return Err(hinted(
+                format!("package {} is no longer on the mirror of `{}` ({failed})", spoken(pin), repository.name,),
+                "`imgbuild lock --update` pins what the mirror carries now; or name a `snapshot:` archive for the \
+                 repository in the recipe, or a cache that still has the package with `--cache DIR`",
+            ));
+        };
+        get(&join(snapshot, &pin.path)).with_context(|| {
+            format!("fetching package {}, no longer at {}, from the snapshot archive", spoken(pin), shown(&url))
+        })
+    }
+
+    /// One pinned file.
+    pub(super) fn file(&self, file: &PinnedFile, progress: &dyn Progress) -> Result<PathBuf> {
+        if let Some(path) = self.cached(&file.sha256, None)? {
+            return Ok(path);
+        }
+        let Some(url) = &file.url else {
+            bail!("{} (sha256 {}) is not in the cache, and it has no URL", file.name, file.sha256);
+        };
+        if self.options.offline {
+            return Err(hinted(
+                format!("{} is not in the cache, and the network is off", file.name),
+                "run once without `--offline`, or name the cache that has it with `--cache DIR`",
+            ));
+        }
+        let phase = progress.phase("download", 0, Unit::Bytes);
+        let told = |bytes: u64| phase.item(bytes, file.name.clone());
+        self.download(url, None, FILE_LIMIT, &file.sha256, &told).map_err(|error| {
+            let other = crate::base::hint::find::<DownloadError>(&error)
+                .is_some_and(|error| matches!(error, DownloadError::Digest { .. }));
+            let error = error.context(format!("fetching {}", file.name));
+            match other {
+                true => crate::base::hint::Remedy::<()>::hint(
+                    Err(error),
+                    "if the new contents are wanted, correct the `sha256:` of the document",
+                )
+                .err()
+                .unwrap_or_else(|| anyhow::Error::msg("nothing failed")),
+                false => error,
+            }
+        })
+    }
+
+    fn cached(&self, digest: &Digest, size: Option<u64>) -> Result<Option<PathBuf>> {
+        match self.options.verify {
+            true => self.store.verified(digest, size),
+            false => Ok(self.store.find(digest, size)),
+        }
+    }
+
+    fn download(
+        &self,
+        url: &str,
+        size: Option<u64>,
+        limit: u64,
+        digest: &Digest,
+        told: &dyn Fn(u64),
+    ) -> Result<PathBuf> {
+        let request = Request { url, size, limit, sha256: Some(*digest), fresh: false };
+        let (staged, _) = self.downloader.fetch(&request, &self.store.staging()?, told).map_err(remedied)?;
+        self.store.keep(&staged, digest)
+    }
+}
+
+fn spoken(pin: &Pin) -> String {
+    format!("{}={}:{}", pin.name, pin.version, pin.architecture)
+}
+
+fn shortened(names: &[String]) -> String {
+    match names.len() {
+        0..=NAMES_SHOWN => names.join(", "),
+        more => format!("{}, and {} more", names[..NAMES_SHOWN].join(", "), more - NAMES_SHOWN),
+    }
+}

@@ -1,0 +1,282 @@
+//! HTTP: attempts, ranges, time limits, proxies.
+
+use super::error::DownloadError;
+use super::landing::Landing;
+use super::{Patience, Request, shown};
+use std::io::Read;
+use std::time::Duration;
+use ureq::http::{Response, header};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Body, Proxy};
+
+/// Bytes read at a time.
+const CHUNK: usize = 1 << 18;
+/// Bytes that count as progress, so that a server that cuts every connection is left eventually.
+const PROGRESS: u64 = 1 << 16;
+/// Attempts for one file at all, however much progress each makes.
+const ATTEMPTS_LIMIT: u32 = 100;
+/// A server's wish for a pause is heard up to this long.
+const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(30);
+
+/// One agent for each scheme, because each has its own proxy in the environment.
+#[derive(Debug)]
+pub(super) struct Agents {
+    http: Result<Agent, String>,
+    https: Result<Agent, String>,
+}
+
+/// Why one attempt ended early.
+pub(super) enum Stop {
+    /// Nothing will change by trying again.
+    Final(DownloadError),
+    /// Trying again may help: what happened, the status if there was one, a pause that the server asks for.
+    Again { reason: String, status: Option<u16>, pause: Option<Duration> },
+}
+
+impl Stop {
+    pub(super) fn into_error(self, request: &Request<'_>) -> DownloadError {
+        match self {
+            Self::Final(error) => error,
+            Self::Again { reason, .. } => DownloadError::Failed { url: shown(request.url), reason },
+        }
+    }
+
+    fn again(reason: impl Into<String>) -> Self {
+        Self::Again { reason: reason.into(), status: None, pause: None }
+    }
+}
+
+impl From<DownloadError> for Stop {
+    fn from(error: DownloadError) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl Agents {
+    pub(super) fn new(connections: usize, patience: &Patience) -> Self {
+        let agent = |scheme: &str| -> Result<Agent, String> {
+            let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+            let config = Agent::config_builder()
+                .tls_config(tls)
+                .proxy(proxy(scheme)?)
+                .http_status_as_error(false)
+                .user_agent(concat!("imgbuild/", env!("CARGO_PKG_VERSION")))
+                .timeout_resolve(Some(patience.connect))
+                .timeout_connect(Some(patience.connect))
+                .timeout_recv_response(Some(patience.stall))
+                .timeout_per_read(Some(patience.stall))
+                .max_idle_connections(connections.max(1) * 4)
+                .max_idle_connections_per_host(connections.max(1))
+                .build();
+            Ok(Agent::new_with_config(config))
+        };
+        Self { http: agent("http"), https: agent("https") }
+    }
+
+    /// Fetches into the landing until all is there and is what was promised.
+    pub(super) fn fetch(
+        &self,
+        request: &Request<'_>,
+        landing: &mut Landing,
+        patience: &Patience,
+        progress: &dyn Fn(u64),
+    ) -> Result<(), DownloadError> {
+        let agent = if request.url.starts_with("https:") { &self.https } else { &self.http };
+        let agent = agent.as_ref().map_err(|proxy| DownloadError::Proxy { proxy: proxy.clone() })?;
+        let url = || shown(request.url);
+        let mut failures = 0;
+        let mut mismatches = 0;
+        let mut validator = None;
+        // Bytes already told of: what is fetched a second time does not count again.
+        let mut told = landing.length();
+        progress(told);
+        for attempt in 1.. {
+            let before = landing.length();
+            let outcome = match landing.inherited() && request.size == Some(before) {
+                true => Ok(()),
+                false => attempt_once(agent, request, landing, &mut validator, &mut told, progress),
+            };
+            let (reason, status, pause) = match outcome {
+                Ok(()) => match landing.check(request) {
+                    Ok(()) => return Ok(()),
+                    // A beginning of unknown origin, or one bad transfer, earns a second one from the start.
+                    Err(DownloadError::Digest { .. }) if mismatches == 0 => {
+                        mismatches += 1;
+                        landing.restart()?;
+                        continue;
+                    }
+                    Err(error) => {
+                        landing.restart()?;
+                        return Err(error);
+                    }
+                },
+                Err(Stop::Final(error)) => return Err(error),
+                Err(Stop::Again { reason, status, pause }) => (reason, status, pause),
+            };
+            failures = if landing.length() >= before + PROGRESS { 1 } else { failures + 1 };
+            if failures >= patience.attempts || attempt >= ATTEMPTS_LIMIT {
+                return Err(match status {
+                    Some(status) => DownloadError::Status { url: url(), status, attempts: attempt },
+                    None => DownloadError::Failed { url: url(), reason: format!("{reason} ({attempt} attempts)") },
+                });
+            }
+            let wait = patience.wait.saturating_mul(1 << (failures - 1).min(10)).min(patience.longest_wait);
+            std::thread::sleep(pause.map_or(wait, |pause| pause.min(RETRY_AFTER_LIMIT).max(wait)));
+        }
+        Ok(())
+    }
+}
+
+/// One request, from where the landing stands.
+fn attempt_once(
+    agent: &Agent,
+    request: &Request<'_>,
+    landing: &mut Landing,
+    validator: &mut Option<String>,
+    told: &mut u64,
+    progress: &dyn Fn(u64),
+) -> Result<(), Stop> {
+    let mut call = agent.get(request.url);
+    if request.fresh {
+        call = call.header(header::CACHE_CONTROL, "no-cache");
+    }
+    let start = landing.length();
+    if start > 0 {
+        call = call.header(header::RANGE, format!("bytes={start}-"));
+        if let Some(validator) = validator {
+            call = call.header(header::IF_RANGE, validator.as_str());
+        }
+    }
+    let response = call.call().map_err(|error| refused(request, error))?;
+    let status = response.status().as_u16();
+    match status {
+        206 if start > 0 && range_start(&response) == Some(start) => {}
+        200 | 206 => landing.restart()?,
+        416 => {
+            landing.restart()?;
+            return Err(Stop::again("the server refuses to continue it"));
+        }
+        404 | 410 => return Err(DownloadError::NotFound { url: shown(request.url) }.into()),
+        401 | 402 | 403 | 407 | 451 => return Err(DownloadError::Denied { url: shown(request.url), status }.into()),
+        408 | 425 | 429 | 500..=599 => {
+            let pause = text(&response, header::RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
+            let reason = format!("the server answers with status {status}");
+            return Err(Stop::Again { reason, status: Some(status), pause: pause.map(Duration::from_secs) });
+        }
+        _ => return Err(DownloadError::Status { url: shown(request.url), status, attempts: 1 }.into()),
+    }
+    if status == 206 && landing.length() == 0 {
+        return Err(Stop::again("the server continues it at another place than asked for"));
+    }
+    if text(&response, header::CONTENT_TYPE).is_some_and(|kind| kind.trim_start().starts_with("text/html")) {
+        return Err(DownloadError::WebPage { url: shown(request.url) }.into());
+    }
+    let promised = response.body().content_length().map(|length| landing.length() + length);
+    if let (Some(found), Some(wanted)) = (promised, request.size) {
+        if found != wanted {
+            return Err(DownloadError::Size { url: shown(request.url), found, wanted }.into());
+        }
+    }
+    *validator = strong_validator(&response);
+    receive(request, response.into_body().into_reader(), landing, told, progress)?;
+    let wanted = request.size.or(promised);
+    match wanted.filter(|wanted| landing.length() < *wanted) {
+        Some(wanted) => Err(Stop::again(format!("the connection ended after {} of {wanted} bytes", landing.length()))),
+        None => Ok(()),
+    }
+}
+
+/// Moves bytes from the reader to the landing, within the request's bounds.
+pub(super) fn receive(
+    request: &Request<'_>,
+    mut reader: impl Read,
+    landing: &mut Landing,
+    told: &mut u64,
+    progress: &dyn Fn(u64),
+) -> Result<(), Stop> {
+    let limit = request.size.unwrap_or(request.limit);
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let read = match reader.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Stop::again(spoken(&error))),
+        };
+        if landing.length() + read as u64 > limit {
+            landing.restart()?;
+            return Err(DownloadError::TooLong { url: shown(request.url), limit }.into());
+        }
+        landing.write(&buffer[..read])?;
+        if landing.length() > *told {
+            progress(landing.length() - *told);
+            *told = landing.length();
+        }
+    }
+}
+
+fn refused(request: &Request<'_>, error: ureq::Error) -> Stop {
+    let url = shown(request.url);
+    match error {
+        // A name that does not resolve or a certificate that does not fit stays so for the next seconds.
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+            DownloadError::Failed { url, reason: "it is not a URL that can be asked for".to_owned() }.into()
+        }
+        ureq::Error::Rustls(error) => DownloadError::Failed { url, reason: format!("TLS: {error}") }.into(),
+        ureq::Error::Tls(error) => DownloadError::Failed { url, reason: format!("TLS: {error}") }.into(),
+        ureq::Error::TooManyRedirects => {
+            DownloadError::Failed { url, reason: "the server redirects in circles".to_owned() }.into()
+        }
+        ureq::Error::HostNotFound => Stop::again("the server's name cannot be resolved"),
+        ureq::Error::Timeout(_) => Stop::again("the server does not answer in time"),
+        ureq::Error::Io(error) => Stop::again(spoken(&error)),
+        other => Stop::again(other.to_string()),
+    }
+}
+
+fn spoken(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::TimedOut | std::io::ErrorKind::WouldBlock => "the server fell silent".to_owned(),
+        std::io::ErrorKind::UnexpectedEof => "the connection ended too early".to_owned(),
+        std::io::ErrorKind::ConnectionReset => "the connection was reset".to_owned(),
+        std::io::ErrorKind::ConnectionRefused => "the connection was refused".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Where a partial answer begins: `bytes 100-199/200`.
+fn range_start(response: &Response<Body>) -> Option<u64> {
+    let range = text(response, header::CONTENT_RANGE)?;
+    range.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
+}
+
+/// What a later `If-Range` may name: a strong ETag, else the time of change.
+fn strong_validator(response: &Response<Body>) -> Option<String> {
+    let tag = text(response, header::ETAG).filter(|tag| !tag.starts_with("W/"));
+    tag.or_else(|| text(response, header::LAST_MODIFIED))
+}
+
+fn text(response: &Response<Body>, name: header::HeaderName) -> Option<String> {
+    response.headers().get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// The proxy that the environment names for this scheme, as curl reads it.
+fn proxy(scheme: &str) -> Result<Option<Proxy>, String> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let either = |name: &str| variable(name).or_else(|| variable(&name.to_ascii_uppercase()));
+    let Some(value) = either(&format!("{scheme}_proxy")).or_else(|| either("all_proxy")) else { return Ok(None) };
+    let url = if value.contains("://") { value } else { format!("http://{value}") };
+    let bad = |_| shown(&url);
+    let parsed = Proxy::new(&url).map_err(bad)?;
+    let mut builder = Proxy::builder(parsed.protocol()).host(parsed.host()).port(parsed.port());
+    if let Some(name) = parsed.username() {
+        builder = builder.username(name);
+    }
+    if let Some(password) = parsed.password() {
+        builder = builder.password(password);
+    }
+    for host in either("no_proxy").unwrap_or_default().split(',').map(str::trim).filter(|host| !host.is_empty()) {
+        builder = builder.no_proxy(host);
+    }
+    builder.build().map(Some).map_err(bad)
+}
