@@ -1,3 +1,13 @@
 //! Bytes and back: one folder per format, each with `layout`, `write`, `read`, `dump`.
 
+pub mod gpt;
 pub mod iso9660;
+pub mod lvm;
+mod source;
+
+pub use source::{FileSource, ReadAt, Run, Window, is_zero};
+
+/// A length or offset within memory; the program is 64 bits wide.
+pub(crate) fn usize_of(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
