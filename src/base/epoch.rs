@@ -14,13 +14,24 @@ impl Epoch {
         seconds.clamp(0, self.0)
     }
 
+    /// This epoch, or the nearer end when it lies outside: formats know only so many years.
+    #[must_use]
+    pub fn clamp_between(self, first: Self, last: Self) -> Self {
+        Self(self.0.clamp(first.0, last.0))
+    }
+
     /// `YYYY-MM-DDThh:mm:ssZ`.
     #[must_use]
     pub fn rfc3339(self) -> String {
-        let days = self.0.div_euclid(86_400);
-        let rest = self.0.rem_euclid(86_400);
-        let (year, month, day) = civil(days);
+        let (year, month, day, rest) = self.civil();
         format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+    }
+
+    /// Year, month, day and second of the day, UTC.
+    #[must_use]
+    pub fn civil(self) -> (i64, i64, i64, i64) {
+        let (year, month, day) = civil(self.0.div_euclid(86_400));
+        (year, month, day, self.0.rem_euclid(86_400))
     }
 
     /// Midnight UTC of a civil date, plus a time of day in seconds.

@@ -1,9 +1,13 @@
 //! Bytes and back: one folder per format, each with `layout`, `write`, `read`, `dump`.
 
+pub mod ext4;
+pub mod fat;
 pub mod gpt;
+pub mod grub;
 pub mod iso9660;
 pub mod lvm;
 mod source;
+pub mod swap;
 
 pub use source::{FileSource, ReadAt, Run, Window, is_zero};
 
