@@ -13,6 +13,15 @@ pub fn open(path: &Path) -> Result<File> {
     File::open(path).with_context(|| format!("opening {}", path.display()))
 }
 
+/// Creates a file that must not be there yet, for reading and writing.
+///
+/// # Errors
+/// When it exists or cannot be created.
+pub fn create_new(path: &Path) -> Result<File> {
+    let opened = File::options().read(true).write(true).create_new(true).open(path);
+    opened.with_context(|| format!("creating {}", path.display()))
+}
+
 /// Reads a whole file that must not exceed `limit` bytes.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ mod checksums;
 mod example;
 pub mod log;
 mod manifest;
+mod parallel;
 mod publish;
 mod qcow2;
 mod raw;
