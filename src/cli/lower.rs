@@ -99,7 +99,7 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
         Verb::Inspect { file } => Command::Inspect { file: here(&file) },
         Verb::Cache(typed::Cache::Status) => Command::CacheStatus,
         Verb::Cache(typed::Cache::Prune) => Command::CachePrune,
-        Verb::Doctor => Command::Doctor,
+        Verb::Doctor(typed) => Command::Doctor { repositories: repositories(typed, around)? },
         Verb::Init { force } => Command::Init { force },
     };
     let settings = Settings {
@@ -145,7 +145,18 @@ fn formats(typed: &[typed::Format]) -> Vec<meant::Format> {
 }
 
 fn selection(typed: typed::Selection, around: &Surroundings) -> Result<meant::Selection> {
-    // What is typed wins over the environment; of each, the same name twice is a mistake.
+    Ok(meant::Selection {
+        recipe: typed.recipe,
+        kernel: typed.kernel,
+        parameters: once_each("--parameter", typed.parameters)?,
+        repositories: repositories(typed.repositories, around)?,
+        locked: typed.locked,
+        offline: typed.offline,
+    })
+}
+
+/// What is typed wins over the environment; the same name typed twice is a mistake.
+fn repositories(typed: typed::Repositories, around: &Surroundings) -> Result<BTreeMap<String, String>> {
     let mut repositories = BTreeMap::new();
     for (variable, url) in &around.variables {
         if let Some(name) = variable.strip_prefix(REPOSITORY_PREFIX).filter(|_| !url.is_empty()) {
@@ -153,14 +164,7 @@ fn selection(typed: typed::Selection, around: &Surroundings) -> Result<meant::Se
         }
     }
     repositories.extend(once_each("--repository", typed.repositories)?);
-    Ok(meant::Selection {
-        recipe: typed.recipe,
-        kernel: typed.kernel,
-        parameters: once_each("--parameter", typed.parameters)?,
-        repositories,
-        locked: typed.locked,
-        offline: typed.offline,
-    })
+    Ok(repositories)
 }
 
 fn once_each(flag: &str, pairs: Vec<(String, String)>) -> Result<BTreeMap<String, String>> {

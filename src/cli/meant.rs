@@ -77,7 +77,10 @@ pub enum Command {
     /// Remove what is no longer needed from the cache and from the results.
     CachePrune,
     /// Look at this machine and say what is missing.
-    Doctor,
+    Doctor {
+        /// Where repositories are, by name; wins over the host's mirror.
+        repositories: BTreeMap<String, String>,
+    },
     /// Write a starting set of recipes and roles.
     Init {
         /// Replace files that are there already.

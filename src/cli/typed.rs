@@ -102,7 +102,7 @@ pub enum Verb {
     #[command(subcommand)]
     Cache(Cache),
     /// Look at this machine and say what is missing, with the command that mends it
-    Doctor,
+    Doctor(Repositories),
     /// Write a starting set of recipes and roles into the project folder
     Init {
         /// Replace files that are there already
@@ -145,15 +145,23 @@ pub struct Selection {
     /// Value of a role's parameter (`NAME` or `ROLE.NAME`); may be repeated
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = pair)]
     pub parameters: Vec<(String, String)>,
-    /// Where a repository is; may be repeated (or IMGBUILD_REPOSITORY_<NAME>)
-    #[arg(long = "repository", value_name = "NAME=URL", value_parser = pair)]
-    pub repositories: Vec<(String, String)>,
+    /// Where repositories are.
+    #[command(flatten)]
+    pub repositories: Repositories,
     /// Fail (exit status 3) rather than add anything to imgbuild.lock
     #[arg(long, env = "IMGBUILD_LOCKED", hide_env_values = true)]
     pub locked: bool,
     /// Use no network: everything comes from the cache
     #[arg(long, env = "IMGBUILD_OFFLINE", hide_env_values = true)]
     pub offline: bool,
+}
+
+/// Where repositories are.
+#[derive(Args, Debug)]
+pub struct Repositories {
+    /// Where a repository is; may be repeated (or IMGBUILD_REPOSITORY_<NAME>)
+    #[arg(long = "repository", value_name = "NAME=URL", value_parser = pair)]
+    pub repositories: Vec<(String, String)>,
 }
 
 /// `imgbuild role`.
