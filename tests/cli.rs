@@ -45,7 +45,8 @@ fn usage_errors_exit_2_and_say_so_on_standard_error() {
 fn errors_as_json_are_one_line_for_scripts() {
     let output = run("--json role etcd etcd");
     let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
-    let expected = serde_json::json!({"error": "`etcd` is named twice", "hints": ["name each image once"], "status": 2});
+    let expected =
+        serde_json::json!({"error": "`etcd` is named twice", "hints": ["name each image once"], "status": 2});
     assert_eq!(error, expected);
 }
 
