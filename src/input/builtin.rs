@@ -3,4 +3,66 @@
 //! A test compares this list with what lies in the folders.
 
 /// Path below the project's root, and contents; sorted by path.
-pub(super) const BUILTIN: &[(&str, &[u8])] = &[];
+pub(super) const BUILTIN: &[(&str, &[u8])] = &[
+    ("recipes/debian-trixie.yaml", include_bytes!("../../recipes/debian-trixie.yaml")),
+    (
+        "recipes/debian-trixie/tree/etc/cloud/cloud.cfg.d/95_imgbuild.cfg",
+        include_bytes!("../../recipes/debian-trixie/tree/etc/cloud/cloud.cfg.d/95_imgbuild.cfg"),
+    ),
+    (
+        "recipes/debian-trixie/tree/etc/default/grub",
+        include_bytes!("../../recipes/debian-trixie/tree/etc/default/grub"),
+    ),
+    ("recipes/debian-trixie/tree/etc/hostname", include_bytes!("../../recipes/debian-trixie/tree/etc/hostname")),
+    ("recipes/debian-trixie/tree/etc/hosts", include_bytes!("../../recipes/debian-trixie/tree/etc/hosts")),
+    (
+        "recipes/debian-trixie/tree/etc/initramfs-tools/conf.d/imgbuild.conf",
+        include_bytes!("../../recipes/debian-trixie/tree/etc/initramfs-tools/conf.d/imgbuild.conf"),
+    ),
+    ("recipes/debian-trixie/tree/etc/locale.conf", include_bytes!("../../recipes/debian-trixie/tree/etc/locale.conf")),
+    (
+        "recipes/debian-trixie/tree/etc/systemd/system/systemd-networkd-wait-online.service.d/90-imgbuild.conf",
+        include_bytes!(
+            "../../recipes/debian-trixie/tree/etc/systemd/system/systemd-networkd-wait-online.service.d/90-imgbuild.conf"
+        ),
+    ),
+    (
+        "recipes/debian-trixie/tree/usr/lib/systemd/system/imgbuild-grow.service",
+        include_bytes!("../../recipes/debian-trixie/tree/usr/lib/systemd/system/imgbuild-grow.service"),
+    ),
+    (
+        "recipes/keyrings/debian-archive-bookworm.asc",
+        include_bytes!("../../recipes/keyrings/debian-archive-bookworm.asc"),
+    ),
+    ("recipes/keyrings/debian-archive-trixie.asc", include_bytes!("../../recipes/keyrings/debian-archive-trixie.asc")),
+    ("roles/base/role.yaml", include_bytes!("../../roles/base/role.yaml")),
+    ("roles/etcd/role.yaml", include_bytes!("../../roles/etcd/role.yaml")),
+    ("roles/frontend/role.yaml", include_bytes!("../../roles/frontend/role.yaml")),
+    ("roles/gateway/role.yaml", include_bytes!("../../roles/gateway/role.yaml")),
+    ("roles/gluster/role.yaml", include_bytes!("../../roles/gluster/role.yaml")),
+    ("roles/haproxy/role.yaml", include_bytes!("../../roles/haproxy/role.yaml")),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::files::{ListedKind, list};
+    use std::path::Path;
+
+    #[test]
+    fn list_names_every_file_of_the_folders() {
+        let mut found = Vec::new();
+        for folder in ["recipes", "roles"] {
+            for listed in list(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), 10_000).unwrap() {
+                match listed.kind {
+                    ListedKind::File { .. } => found.push(format!("{folder}/{}", listed.path.display())),
+                    ListedKind::Folder => {}
+                    other => panic!("{} is {other:?}: only files can be embedded", listed.path.display()),
+                }
+            }
+        }
+        found.sort();
+        let named: Vec<&str> = BUILTIN.iter().map(|(path, _)| *path).collect();
+        assert_eq!(named, found, "src/input/builtin.rs and the folders differ");
+    }
+}

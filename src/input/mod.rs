@@ -1,16 +1,41 @@
 //! Loads documents: positions kept, every error of a file at once, nothing computed.
+//!
+//! Data flows `sources` (names to bytes) -> `yaml` (a tree with places) -> `extend` (one laid over another) ->
+//! `recipe`, `role` (checked values) -> [`Inputs`]. All faults end up in one [`Problems`].
 
 mod builtin;
+mod check;
+mod content;
+mod decode;
+mod extend;
+mod load;
 mod problem;
+mod recipe;
+mod role;
 mod sources;
+mod suggest;
+mod volume;
+mod yaml;
 
+pub(crate) use content::{Content, DebEntry, FileKind, RepositoryEntry, TreeKind, UserEntry};
+pub use decode::Located;
+pub(crate) use problem::Fault;
 pub use problem::{Documents, Place, Problem, Problems};
+pub(crate) use recipe::Recipe;
+pub(crate) use role::{ParameterValue, Role};
 pub use sources::{Origin, Sources};
+pub(crate) use suggest::nearest;
+pub(crate) use volume::{Filesystem, VolumeEntry};
+
+use crate::base::digest::Digest;
+use std::path::PathBuf;
 
 /// A recipe and roles, read and checked each for itself.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Inputs {
     pub(crate) documents: Documents,
+    pub(crate) recipe: Recipe,
+    pub(crate) roles: Vec<Role>,
     debs: Vec<LocalFile>,
 }
 
@@ -18,48 +43,29 @@ pub struct Inputs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalFile {
     /// Digest of its contents.
-    pub sha256: crate::base::digest::Digest,
+    pub sha256: Digest,
     /// Absolute.
-    pub path: std::path::PathBuf,
+    pub path: PathBuf,
 }
 
 impl Inputs {
-    /// Where the `.deb` files that the roles bring along lie.
+    /// Where the `.deb` files that recipe and roles bring along lie.
     #[must_use]
     pub fn local_files(&self) -> &[LocalFile] {
         &self.debs
     }
+
+    /// The kernel flavours that the recipe offers, sorted.
+    #[must_use]
+    pub fn kernels(&self) -> Vec<&str> {
+        self.recipe.kernels.keys().map(String::as_str).collect()
+    }
 }
 
-/// Loads a recipe and roles by name.
+/// Loads a recipe and roles by name; `a+b` names two roles.
 ///
 /// # Errors
 /// Everything that is wrong with their documents, at once.
 pub fn load(sources: &Sources, recipe: &str, roles: &[&str]) -> Result<Inputs, Problems> {
-    let (recipes, known) = (sources.recipes()?, sources.roles()?);
-    let mut problems = Problems::default();
-    if !recipes.contains_key(recipe) {
-        problems.merge(Problems::single("command line", format!("there is no recipe `{recipe}`"), None));
-    }
-    for role in roles.iter().filter(|role| !known.contains_key(**role)) {
-        problems.merge(Problems::single("command line", format!("there is no role `{role}`"), None));
-    }
-    if problems.problems.is_empty() { Ok(Inputs::default()) } else { Err(problems) }
-}
-
-/// Loads and draws everything that the project and the built-ins hold, each role with each recipe.
-///
-/// # Errors
-/// When folders cannot be read.
-pub fn check_all(sources: &Sources) -> Result<(), Problems> {
-    let (recipes, roles) = (sources.recipes()?, sources.roles()?);
-    let mut problems = Problems::default();
-    for recipe in recipes.keys() {
-        for role in roles.keys() {
-            if let Err(error) = load(sources, recipe, &[role]) {
-                problems.merge(error);
-            }
-        }
-    }
-    if problems.problems.is_empty() { Ok(()) } else { Err(problems) }
+    load::load(sources, recipe, roles)
 }

@@ -1,7 +1,11 @@
 //! Draws plans from checked documents: pure, complete, serialisable. No I/O, no clock, no randomness.
 
+mod accounts;
 mod draw;
+mod layers;
+mod placement;
+mod template;
 mod values;
 
-pub use draw::{ImageRequest, draw_image};
+pub use draw::{ImageRequest, check_all, draw_image};
 pub use values::*;
