@@ -3,6 +3,7 @@
 //! ```text
 //! <cache>/layers/<id>/manifest   every entry of a layer with owners, modes, attributes and digests (JSON below a digest)
 //! <cache>/layers/<id>/pack       the contents of its regular files, one after the other
+//! <cache>/packages/<xx>/<sha256>.deb, <cache>/indices/   what the network gave: verified packages, files and indices
 //! <cache>/tools/<id>/root/       an unpacked tools root
 //! <cache>/work/<number>/         where a build works; its `.lock` beside it is held as long as the build lives
 //! <cache>/locks/<name>           locks between builds
@@ -17,6 +18,7 @@ mod housekeeping;
 mod layer;
 mod lock;
 mod materialise;
+pub mod packages;
 mod tools;
 mod work;
 
@@ -63,5 +65,3 @@ impl Store {
         Ok(self.folder.join(kind).join(name))
     }
 }
-
-pub mod packages;
