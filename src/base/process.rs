@@ -5,9 +5,12 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// How many bytes of a failed command's output its error repeats.
 const TAIL: usize = 2000;
+/// How often a command with a time limit is looked at.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// A command line to run to its end, its output captured.
 #[derive(Clone, Debug)]
@@ -78,6 +81,50 @@ impl Run {
         Ok(output)
     }
 
+    /// Runs it on the caller's own standard streams and ends it after `limit`; `None` when it had to be ended.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn attached(&self, limit: Option<Duration>) -> Result<Option<Output>> {
+        self.limited(limit, [Stdio::inherit(), Stdio::inherit(), Stdio::inherit()])
+    }
+
+    /// Runs it with its output captured and ends it after `limit`; `None` when it had to be ended.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn within(&self, limit: Option<Duration>) -> Result<Option<Output>> {
+        self.limited(limit, [Stdio::null(), Stdio::piped(), Stdio::piped()])
+    }
+
+    fn limited(&self, limit: Option<Duration>, [stdin, stdout, stderr]: [Stdio; 3]) -> Result<Option<Output>> {
+        let line = self.line();
+        let mut child = Command::new(&self.program)
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(stdin)
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+            .with_context(|| format!("starting `{line}`"))?;
+        let (stdout, stderr) = (listen(child.stdout.take()), listen(child.stderr.take()));
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().with_context(|| format!("running `{line}`"))? {
+                break Some(status);
+            }
+            if limit.is_some_and(|limit| began.elapsed() >= limit) {
+                // It may have ended in between: either way it is gone afterwards.
+                let _ = child.kill();
+                child.wait().with_context(|| format!("ending `{line}`"))?;
+                break None;
+            }
+            std::thread::sleep(GLANCE);
+        };
+        let (stdout, stderr) = (stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default());
+        Ok(status.map(|status| Output { status, stdout, stderr }))
+    }
+
     /// Runs it and gives what it wrote to standard output.
     ///
     /// # Errors
@@ -96,6 +143,16 @@ impl Run {
         let words = std::iter::once(&self.program).chain(&self.arguments);
         words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Hears a stream to its end, so that the command never blocks.
+fn listen(stream: Option<impl std::io::Read + Send + 'static>) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut heard = Vec::new();
+        // What was heard before an error is all there is.
+        let _ = stream.map(|mut stream| stream.read_to_end(&mut heard));
+        heard
+    })
 }
 
 /// The end of what a failed command said, ready to follow a message.

@@ -1,0 +1,118 @@
+//! QEMU's command line for a machine.
+
+use super::call::Call;
+use super::disk::{chain, escaped};
+use super::firmware::Files;
+use super::machine::{Console, Firmware, Machine};
+use crate::base::size::MIB;
+use anyhow::{Result, ensure};
+use std::path::Path;
+
+/// The emulator's program.
+pub(super) const SYSTEM: &str = "qemu-system-x86_64";
+
+/// The machine's own files beside its image.
+pub(super) struct Parts<'a> {
+    /// Its overlay.
+    pub(super) disk: &'a Path,
+    /// Its seed volume.
+    pub(super) seed: Option<&'a Path>,
+    /// OVMF's code, and the machine's own copy of the variables.
+    pub(super) firmware: Option<Files>,
+    /// Whether KVM works.
+    pub(super) kvm: bool,
+}
+
+/// Adds the whole command line to a call.
+pub(super) fn build(call: &mut Call, machine: &Machine, parts: &Parts) -> Result<()> {
+    call.args(["-no-user-config", "-nodefaults", "-display", "none", "-vga", "std"]);
+    call.args(["-smp".to_owned(), machine.processors.to_string()]);
+    call.args(["-m".to_owned(), format!("{}M", machine.memory.0 / MIB)]);
+    if parts.kvm {
+        call.device("/dev/kvm");
+        call.args(["-accel", "kvm", "-cpu", "host"]);
+    } else {
+        call.args(["-accel", "tcg,thread=multi", "-cpu", "max"]);
+    }
+    board(call, machine.firmware, parts.firmware.as_ref())?;
+    // A guest that panics ends the machine instead of standing still.
+    call.args(["-device", "virtio-rng-pci", "-device", "pvpanic", "-action", "panic=exit-failure"]);
+    serial(call, machine)?;
+    let disk = chain(call, &machine.image, parts.disk)?;
+    call.args(["-blockdev".to_owned(), format!("node-name=disk,discard=unmap,cache.no-flush=on,{disk}")]);
+    call.args(["-device", "virtio-blk-pci,drive=disk,bootindex=0"]);
+    for (number, path) in
+        parts.seed.into_iter().chain(machine.further_disks.iter().map(|path| path.as_path())).enumerate()
+    {
+        let file = escaped(&call.reads(path)?);
+        call.args([
+            "-blockdev".to_owned(),
+            format!("node-name=extra{number},read-only=on,driver=raw,file.driver=file,file.filename={file}"),
+        ]);
+        call.args(["-device".to_owned(), format!("virtio-blk-pci,drive=extra{number}")]);
+    }
+    network(call, machine)
+}
+
+fn board(call: &mut Call, firmware: Firmware, files: Option<&Files>) -> Result<()> {
+    let Some(files) = files else {
+        call.args(["-machine", "pc"]);
+        return Ok(());
+    };
+    if firmware == Firmware::Secure {
+        // Variables are safe only when nothing but the firmware's own mode may write them.
+        call.args(["-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]);
+    } else {
+        call.args(["-machine", "q35"]);
+    }
+    let code = escaped(&call.reads(&files.code)?);
+    let variables = escaped(&call.writes(&files.variables)?);
+    call.args(["-drive".to_owned(), format!("if=pflash,unit=0,format=raw,readonly=on,file={code}")]);
+    call.args(["-drive".to_owned(), format!("if=pflash,unit=1,format=raw,file={variables}")]);
+    Ok(())
+}
+
+fn serial(call: &mut Call, machine: &Machine) -> Result<()> {
+    match &machine.console {
+        Console::Terminal => {
+            call.args(["-chardev", "stdio,id=console,mux=on,signal=off", "-mon", "chardev=console,mode=readline"]);
+        }
+        Console::File(path) => {
+            let file = escaped(&call.writes(path)?);
+            call.args(["-chardev".to_owned(), format!("file,id=console,path={file}")]);
+        }
+    }
+    call.args(["-serial", "chardev:console"]);
+    if let Some(path) = &machine.second_serial {
+        let file = escaped(&call.writes(path)?);
+        call.args([
+            "-chardev".to_owned(),
+            format!("file,id=second,path={file}"),
+            "-serial".to_owned(),
+            "chardev:second".to_owned(),
+        ]);
+    }
+    Ok(())
+}
+
+fn network(call: &mut Call, machine: &Machine) -> Result<()> {
+    let pairs: Vec<&str> = machine.mac.split(':').collect();
+    let valid = pairs.len() == 6 && pairs.iter().all(|pair| pair.len() == 2 && u8::from_str_radix(pair, 16).is_ok());
+    ensure!(valid, "`{}` is no MAC address", machine.mac);
+    let mut user = "user,id=lan".to_owned();
+    if machine.isolated {
+        user.push_str(",restrict=on");
+    }
+    if let Some(port) = machine.ssh_port {
+        user.push_str(&format!(",hostfwd=tcp:127.0.0.1:{port}-:22"));
+    }
+    call.network();
+    // Without its boot ROM no machine tries the network before its disk.
+    call.args([
+        "-netdev".to_owned(),
+        user,
+        "-device".to_owned(),
+        format!("virtio-net-pci,netdev=lan,romfile=,mac={}", machine.mac),
+    ]);
+    Ok(())
+}
