@@ -62,6 +62,12 @@ impl Inputs {
     }
 }
 
+/// The built-in recipes and roles: path below a project's folder, and contents; sorted by path.
+#[must_use]
+pub fn builtin_files() -> &'static [(&'static str, &'static [u8])] {
+    builtin::BUILTIN
+}
+
 /// Loads a recipe and roles by name; `a+b` names two roles.
 ///
 /// # Errors
