@@ -1,47 +1,62 @@
-//! The sandbox as it is used: workers and commands, as root and as an ordinary user.
-//!
-//! It has its own `main`, because a worker is this executable started again. The tests run inside workers, in roots
-//! that borrow the host's /usr, once for each user that can be tried here.
+//! The sandbox as it is used: workers, commands in roots, mounts, and what must not be possible in there.
 
-use anyhow::Result;
-use imgbuild::base::progress::Silent;
-use imgbuild::sandbox::{Access, Command, Job, Worker};
-use std::path::Path;
+#[path = "sandbox_cases/commands.rs"]
+mod commands;
+#[path = "sandbox_cases/escapes.rs"]
+mod escapes;
+#[path = "sandbox_harness/mod.rs"]
+mod harness;
+#[path = "sandbox_cases/mounts.rs"]
+mod mounts;
+#[path = "sandbox_cases/workers.rs"]
+mod workers;
+
+use harness::{Case, inside, outside};
+use imgbuild::sandbox::Job;
 use std::process::ExitCode;
 
-/// Jobs by name; each is a test that runs inside a worker and gets a folder to work in.
-const JOBS: &[(&str, Job)] = &[("true", |request, _| in_root(request, command_that_succeeds_is_heard))];
+const CASES: &[Case] = &[
+    inside("command_by_itself_has_a_root_of_its_own", commands::has_a_root_of_its_own),
+    inside("command_that_ends_is_reported_exactly", commands::is_reported_exactly),
+    inside("command_that_reads_is_fed", commands::is_fed),
+    inside("command_that_talks_much_is_heard_within_limits", commands::is_heard_within_limits),
+    inside("command_that_leaves_processes_is_followed_by_none", commands::leaves_no_processes),
+    inside("command_that_was_dropped_ends", commands::dropped_ends),
+    inside("command_with_binds_sees_what_is_shown", commands::sees_what_is_shown),
+    inside("command_in_a_tools_root_cannot_write", commands::tools_root_is_read_only),
+    inside("command_without_a_grant_has_no_network", commands::has_no_network),
+    inside("command_that_is_missing_is_an_error", commands::missing_is_an_error),
+    inside("command_costs_milliseconds", commands::costs_milliseconds),
+    inside("ids_of_a_root_are_all_there", workers::ids_are_all_there),
+    inside("escape_by_privileges_fails", escapes::by_privileges),
+    inside("escape_by_proc_fails", escapes::by_proc),
+    inside("escape_by_links_in_the_root_fails", escapes::by_links),
+    inside("escape_by_further_namespaces_fails", escapes::by_namespaces),
+    inside("overlay_behaves_like_a_folder", mounts::overlay_behaves),
+    outside("mounts_of_a_worker_vanish_with_it", mounts::vanish),
+    outside("worker_that_fails_says_why", workers::says_why),
+    outside("worker_reports_in_order", workers::reports_in_order),
+    outside("worker_with_a_single_id_runs_commands", workers::single_id),
+    outside("worker_whose_builder_is_killed_leaves_nothing", workers::leaves_nothing),
+    outside("worker_without_subordinate_ids_is_refused_with_the_remedy", workers::without_subordinate_ids),
+    outside("worker_without_namespaces_is_refused_with_the_remedy", workers::without_namespaces),
+];
+
+const JOBS: &[(&str, Job)] = &[
+    ("case", |request, _| harness::perform(CASES, request)),
+    ("clean", harness::clean),
+    ("mount", mounts::job),
+    ("fail", workers::fail_job),
+    ("panic", workers::panic_job),
+    ("report", workers::report_job),
+    ("single", workers::single_job),
+    ("hang", workers::hang_job),
+    ("nested", workers::nested_job),
+];
 
 fn main() -> ExitCode {
     if let Some(code) = imgbuild::sandbox::dispatch(JOBS) {
         return code;
     }
-    let folder = tempfile::tempdir().unwrap();
-    for (name, _) in JOBS {
-        if let Err(error) = Worker::run(name, folder.path().to_str().unwrap().as_bytes(), &Silent) {
-            println!("{name}: {error:#}");
-            return ExitCode::FAILURE;
-        }
-    }
-    ExitCode::SUCCESS
-}
-
-fn in_root(request: &[u8], test: fn(&Path) -> Result<()>) -> Result<Vec<u8>> {
-    let root = Path::new(std::str::from_utf8(request)?).join("root");
-    std::fs::create_dir_all(root.join("usr"))?;
-    for name in ["bin", "sbin", "lib", "lib64"] {
-        let _ = std::os::unix::fs::symlink(Path::new("usr").join(name), root.join(name));
-    }
-    test(&root)?;
-    Ok(Vec::new())
-}
-
-fn command(root: &Path, script: &str) -> Command {
-    Command::new(root, "sh").args(["-c", script]).bind("/usr", "/usr", Access::ReadOnly)
-}
-
-fn command_that_succeeds_is_heard(root: &Path) -> Result<()> {
-    let said = command(root, "echo $$").output()?.success()?;
-    anyhow::ensure!(said == b"2\n", "{said:?}");
-    Ok(())
+    workers::main_for_children().unwrap_or_else(|| harness::main(CASES))
 }

@@ -50,7 +50,8 @@ pub fn hints(error: &anyhow::Error) -> Vec<String> {
         let mut next = cause.downcast_ref::<Hint>();
         while let Some(hint) = next {
             found.push(hint.text.clone());
-            next = hint.error.downcast_ref::<Hint>();
+            // Only a hint right below is not in the chain by itself: `source` skips it.
+            next = hint.error.chain().next().and_then(|below| below.downcast_ref::<Hint>());
         }
     }
     found
@@ -84,5 +85,12 @@ mod tests {
         let error = failed.hint("run `imgbuild init`").context("opening x.yaml").unwrap_err();
         assert_eq!(format!("{error:#}"), "opening x.yaml: no such file");
         assert_eq!(hints(&error), ["run `imgbuild init`"]);
+    }
+
+    #[test]
+    fn hints_of_one_chain_are_each_told_once() {
+        let error =
+            Err::<(), _>(hinted("no room", "first")).hint("second").context("writing").hint("third").unwrap_err();
+        assert_eq!(hints(&error), ["third", "second", "first"]);
     }
 }

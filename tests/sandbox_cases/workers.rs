@@ -1,0 +1,184 @@
+//! Workers: ids, errors, progress, and how they end.
+
+use super::harness::{OrdinaryUser, root, said, script};
+use anyhow::{Context as _, Result, bail, ensure};
+use imgbuild::base::hint::{Remedy as _, hinted, hints};
+use imgbuild::base::process::Run;
+use imgbuild::base::progress::{Event, Progress, Silent, Unit};
+use imgbuild::sandbox::Worker;
+use rustix::process::{Pid, Signal};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+pub(crate) fn ids_are_all_there(folder: &Path) -> Result<()> {
+    let root = root(folder)?;
+    std::fs::create_dir(root.join("d"))?;
+    let given = said(&script(
+        &root,
+        "set -e; for id in 0 1 100 999 1000 65534 65535; do touch /d/$id; chown $id:$id /d/$id; chmod 6755 /d/$id; done; \
+         cd /d; stat -c '%u %g %a' 0 1 100 999 1000 65534 65535; setpriv --reuid 33 --regid 33 --clear-groups id -u",
+    ))?;
+    let expected: Vec<String> = [0, 1, 100, 999, 1000, 65_534, 65_535].map(|id| format!("{id} {id} 6755")).into();
+    ensure!(given == format!("{}\n33", expected.join("\n")), "{given}");
+    // This worker sees the same ids as the command.
+    ensure!(std::fs::metadata(root.join("d/999"))?.uid() == 999);
+    Ok(())
+}
+
+pub(crate) fn says_why(_: &Path) -> Result<()> {
+    let error = Worker::run("fail", b"x", &Silent).unwrap_err();
+    ensure!(format!("{error:#}") == "doing x: no room", "{error:#}");
+    ensure!(hints(&error) == ["outer", "inner"], "{:?}", hints(&error));
+    let error = Worker::run("panic", b"", &Silent).unwrap_err();
+    ensure!(format!("{error:#}") == "a defect of imgbuild ended the job: told so", "{error:#}");
+    let error = Worker::run("nonsense", b"", &Silent).unwrap_err();
+    ensure!(format!("{error:#}") == "no job `nonsense`", "{error:#}");
+    Ok(())
+}
+
+pub(crate) fn fail_job(request: &[u8], _: &dyn Progress) -> Result<Vec<u8>> {
+    let text = String::from_utf8_lossy(request).into_owned();
+    Err::<(), _>(hinted("no room", "inner")).context(format!("doing {text}")).hint("outer")?;
+    Ok(Vec::new())
+}
+
+pub(crate) fn panic_job(_: &[u8], _: &dyn Progress) -> Result<Vec<u8>> {
+    std::panic::set_hook(Box::new(|_| {}));
+    panic!("told so")
+}
+
+#[derive(Default)]
+struct Heard(Mutex<Vec<Event>>);
+
+impl Progress for Heard {
+    fn event(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+pub(crate) fn reports_in_order(_: &Path) -> Result<()> {
+    let heard = Heard::default();
+    let request = vec![b'r'; 5 << 20];
+    let reply = Worker::run("report", &request, &heard)?;
+    ensure!(reply == request, "the reply is not the request");
+    let events = heard.0.into_inner()?;
+    ensure!(events.len() == 1002, "{} events", events.len());
+    ensure!(events[0] == Event::Begin { phase: "count".into(), total: 1000, unit: Unit::Items });
+    let counted = events[1..1001].iter().enumerate().all(|(number, event)| {
+        *event == Event::Advance { phase: "count".into(), by: 1, item: Some(number.to_string()) }
+    });
+    ensure!(counted, "out of order");
+    Ok(())
+}
+
+pub(crate) fn report_job(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
+    let phase = progress.phase("count", 1000, Unit::Items);
+    for number in 0..1000 {
+        phase.item(1, number.to_string());
+    }
+    Ok(request.to_vec())
+}
+
+pub(crate) fn single_id(folder: &Path) -> Result<()> {
+    Worker::run_single("single", folder.to_str().unwrap().as_bytes(), &Silent).map(drop)
+}
+
+pub(crate) fn single_job(request: &[u8], _: &dyn Progress) -> Result<Vec<u8>> {
+    let root = root(Path::new(std::str::from_utf8(request)?))?;
+    let owner = said(&script(&root, "id -u; touch /tmp/x; stat -c %u /tmp/x; chown 1 /tmp/x || echo no"))?;
+    ensure!(owner == "0\n0\nno", "{owner}");
+    Ok(Vec::new())
+}
+
+/// Without a request: the part of a process that a case started, which is killed later.
+pub(crate) fn main_for_children() -> Option<ExitCode> {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next()?.as_str() {
+        "--hang" => {
+            let folder = arguments.next().unwrap_or_default();
+            let _ = Worker::run("hang", folder.as_bytes(), &Silent);
+        }
+        "--refuse" => match Worker::run("report", b"", &Silent) {
+            Ok(_) => println!("accepted"),
+            Err(error) => println!("{error:#}\n{}", hints(&error).join("\n")),
+        },
+        _ => return None,
+    }
+    Some(ExitCode::SUCCESS)
+}
+
+pub(crate) fn hang_job(request: &[u8], _: &dyn Progress) -> Result<Vec<u8>> {
+    let folder = Path::new(std::str::from_utf8(request)?);
+    let root = root(folder)?;
+    let token = folder.file_name().unwrap().to_string_lossy();
+    let text = format!(
+        "perl -e 'setpgrp; $SIG{{TERM}} = $SIG{{INT}} = \"IGNORE\"; sleep 1000' {token} & perl -e 'sleep 1000' {token}"
+    );
+    script(&root, &text).output()?;
+    bail!("it ended")
+}
+
+pub(crate) fn leaves_nothing(folder: &Path) -> Result<()> {
+    for (number, signal) in [Signal::KILL, Signal::TERM, Signal::INT].into_iter().enumerate() {
+        let folder = folder.join(format!("case-{number}-{}", std::process::id()));
+        std::fs::create_dir(&folder)?;
+        let token = folder.file_name().unwrap().to_string_lossy().into_owned();
+        // A shell starts background processes with SIGINT ignored: the interpreter between takes that back.
+        let start = "perl -e '$SIG{INT} = \"DEFAULT\"; exec @ARGV' \"$0\" --hang \"$1\" >/dev/null 2>&1 & echo $!";
+        let started = Run::new("sh").args(["-c", start]).arg(std::env::current_exe()?).arg(&folder).run()?;
+        let builder: i32 = String::from_utf8(started)?.trim().parse()?;
+        let begun = Instant::now();
+        while processes(&token)?.len() < 4 {
+            ensure!(begun.elapsed() < Duration::from_secs(60), "only {:?} started", processes(&token)?);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        rustix::process::kill_process(Pid::from_raw(builder).context("no process")?, signal)?;
+        let begun = Instant::now();
+        while !processes(&token)?.is_empty() {
+            ensure!(begun.elapsed() < Duration::from_secs(10), "{signal:?} left {:?}", processes(&token)?);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    Ok(())
+}
+
+/// Command lines with this word in them.
+fn processes(token: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for item in std::fs::read_dir("/proc")? {
+        let line = std::fs::read(item?.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains(token) {
+            found.push(line);
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn without_subordinate_ids(_: &Path) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        println!("    SKIPPED: only root can make an account without subordinate ids");
+        return Ok(());
+    }
+    let user = OrdinaryUser::new(false)?;
+    let heard = String::from_utf8(user.run(&["--refuse"]).stdout)?;
+    ensure!(heard.contains("has 0 subordinate uids in /etc/subuid, and a root filesystem needs 65536"), "{heard}");
+    ensure!(heard.contains("`sudo usermod --add-subuids "), "{heard}");
+    Ok(())
+}
+
+pub(crate) fn without_namespaces(_: &Path) -> Result<()> {
+    // A worker forbids further user namespaces below it: there the refusal can be seen.
+    let heard = String::from_utf8(Worker::run("nested", b"", &Silent)?)?;
+    ensure!(heard.contains("this kernel allows no user namespaces: entering new namespaces"), "{heard}");
+    ensure!(heard.ends_with("`sudo sysctl -w user.max_user_namespaces=15000` allows it"), "{heard}");
+    Ok(())
+}
+
+pub(crate) fn nested_job(_: &[u8], _: &dyn Progress) -> Result<Vec<u8>> {
+    let error = Worker::run_single("report", b"", &Silent).unwrap_err();
+    Ok(format!("{error:#}\n{}", hints(&error).join("\n")).into_bytes())
+}
