@@ -52,8 +52,8 @@ show efi sh -c 'test -d /sys/firmware/efi && echo uefi || echo bios'
 show secure sh -c 'od -An -tu1 -j4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c'
 show release cat /usr/lib/imgbuild/release
 show node /usr/lib/imgbuild/imgbuild-node status
-show grow journalctl -b -u imgbuild-grow.service -u imgbuild-grow-mounted.service -o cat --no-pager
-show grow-time systemctl show imgbuild-grow.service imgbuild-grow-mounted.service -p Id -p ExecMainStartTimestampMonotonic -p ExecMainExitTimestampMonotonic
+show grow journalctl -b -u imgbuild-grow.service -o cat --no-pager
+show grow-time systemctl show imgbuild-grow.service -p Id -p ExecMainStartTimestampMonotonic -p ExecMainExitTimestampMonotonic
 show grub-check sh -c 'head -c 440 /boot/grub/grub.cfg | head -5'
 show units systemctl list-units --no-legend --plain --type=service --state=running
 show blame sh -c 'systemd-analyze blame --no-pager | head -15'

@@ -30,6 +30,8 @@ pub(crate) struct Volume {
     pub mount: String,
     /// Filesystem UUID for a volume formatted here.
     pub uuid: Option<String>,
+    /// Filesystem label for a volume formatted here.
+    pub label: Option<String>,
 }
 
 /// What a volume holds; the names are those of the builder's plan.
@@ -77,6 +79,7 @@ fn volume(value: &Value) -> Result<Volume, String> {
         filesystem,
         mount: text(map, "mount")?,
         uuid: map.get("uuid").and_then(Value::as_str).map(str::to_owned),
+        label: map.get("label").and_then(Value::as_str).map(str::to_owned),
     })
 }
 

@@ -1,8 +1,8 @@
 //! Brings partition, physical volume, volumes and filesystems to the size of the disk.
 //!
-//! Runs twice at every boot: before the local filesystems are mounted (partition, volumes, formatting, the root) and
-//! after (all others). Each step looks at the disk anew and does what is missing, so that it may be cut off anywhere
-//! and repeated; when nothing is missing it only reads a few sectors.
+//! Runs at every boot, when the filesystems that the machine needs are mounted and before those that are formatted
+//! here. Each step looks at the disk anew and does what is missing, so that it may be cut off anywhere and repeated;
+//! when nothing is missing it only reads a few sectors.
 
 mod config;
 mod devices;

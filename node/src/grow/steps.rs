@@ -12,8 +12,12 @@ use crate::process;
 
 /// Room behind a partition below this is left alone: it would not give an extent beside the backup table.
 const WORTH_GROWING: u64 = 8 << 20;
+/// How much smaller than its volume an ext4 may stay: a last group too small for its own tables is left out.
+const EXT4_SLACK: u64 = 4 << 20;
 /// How much smaller than its volume an XFS may stay: its size is whole blocks and allocation groups.
 const XFS_SLACK: u64 = 1 << 20;
+/// Where a filesystem is mounted for growing when nobody else has mounted it yet.
+const OWN_MOUNT: &str = "/run/imgbuild-grow";
 
 /// Does, or with `dry` only tells.
 pub(super) struct Steps {
@@ -73,7 +77,7 @@ impl Steps {
         }
     }
 
-    /// Formats what the plan leaves to the first boot and lets mounted filesystems fill their volumes.
+    /// Formats what the plan leaves to the first boot and lets all filesystems fill their volumes.
     pub(super) fn filesystems(&mut self, devices: &Devices, config: &Config, group: &Group) {
         for volume in &config.volumes {
             if volume.filesystem == Filesystem::Swap || !group.logical.iter().any(|found| found.name == volume.name) {
@@ -87,12 +91,11 @@ impl Steps {
             match read {
                 Err(error) => self.fail(format!("reading {path}: {error}")),
                 Ok(Content::Other) => self.format(&path, volume),
-                Ok(Content::Ext4(length)) if length.saturating_add(4096) <= size => {
-                    self.fill(devices, &device, &path, length, size, |_| vec!["resize2fs".to_owned(), path.clone()]);
+                Ok(Content::Ext4(length)) if length.saturating_add(EXT4_SLACK) <= size => {
+                    self.fill(devices, &device, &path, "ext4", [length, size]);
                 }
                 Ok(Content::Xfs(length)) if length.saturating_add(XFS_SLACK) <= size => {
-                    let command = |mount: &str| vec!["xfs_growfs".to_owned(), mount.to_owned()];
-                    self.fill(devices, &device, &path, length, size, command);
+                    self.fill(devices, &device, &path, "xfs", [length, size]);
                 }
                 Ok(_) => {}
             }
@@ -131,27 +134,35 @@ impl Steps {
         if let Some(identity) = &identity {
             command.extend([uuid, identity]);
         }
+        if let Some(label) = &volume.label {
+            command.extend(["-L", label]);
+        }
         command.push(path);
         log(&format!("{path} is empty: formatting it for {}", volume.mount));
         self.attempt(&command, "");
     }
 
-    /// Grows a mounted filesystem; an unmounted one waits for the run after the mounts.
-    fn fill(
-        &mut self,
-        devices: &Devices,
-        device: &str,
-        path: &str,
-        from: u64,
-        to: u64,
-        command: impl Fn(&str) -> Vec<String>,
-    ) {
-        let Some(mount) = devices.mounted_at(device) else {
-            return log(&format!("filesystem on {path} grows once it is mounted for writing"));
-        };
-        log(&format!("filesystem {mount}: {} -> {} MiB", from >> 20, to >> 20));
-        let words = command(&mount);
-        self.attempt(&words.iter().map(String::as_str).collect::<Vec<_>>(), "");
+    /// Grows a filesystem where it is mounted, or, when its mount waits for this run, on a mount of our own.
+    fn fill(&mut self, devices: &Devices, device: &str, path: &str, kind: &str, [from, to]: [u64; 2]) {
+        let (from, to) = (from >> 20, to >> 20);
+        let mounted = devices.mounted_at(device);
+        let place = mounted.as_deref().unwrap_or(OWN_MOUNT);
+        log(&format!("filesystem on {path}: {from} -> {to} MiB"));
+        if mounted.is_none() {
+            if !self.dry
+                && let Err(error) = std::fs::create_dir_all(OWN_MOUNT)
+            {
+                return self.fail(format!("creating {OWN_MOUNT}: {error}"));
+            }
+            if !self.attempt(&["mount", "-t", kind, path, OWN_MOUNT], "") {
+                return;
+            }
+        }
+        let command = if kind == "xfs" { ["xfs_growfs", place] } else { ["resize2fs", path] };
+        self.attempt(&command, "");
+        if mounted.is_none() {
+            self.attempt(&["umount", OWN_MOUNT], "");
+        }
     }
 
     /// The layout on disk after what was done so far.
