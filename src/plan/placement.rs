@@ -23,7 +23,7 @@ const PE_START: u64 = MIB;
 /// ext4's limit of a label, in bytes.
 const LABEL: usize = 16;
 /// systemd waits for the unit that formats and mounts later; the boot goes on without it.
-const FIRST_BOOT_OPTIONS: &str = "nofail,x-systemd.requires=imgbuild-grow.service";
+const FIRST_BOOT_OPTIONS: &str = "nofail,x-systemd.after=imgbuild-grow.service";
 
 /// A volume with recipe's and roles' wishes combined.
 struct Wish {
