@@ -1,13 +1,10 @@
 //! Prepares what firmware reads: GRUB's core.img for BIOS, the ESP's files for UEFI.
 
+mod prepare;
 mod tools;
 
+pub use prepare::prepare;
 pub use tools::{Call, Feed, Tools};
-
-use crate::plan::ImagePlan;
-use crate::rootfs::Tree;
-use anyhow::{Result, bail};
-use std::path::Path;
 
 /// What firmware reads before the root filesystem.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,12 +15,4 @@ pub struct BootFiles {
     pub core_img: Vec<u8>,
     /// Files of the ESP: path with `/`, contents; sorted.
     pub esp: Vec<(String, Vec<u8>)>,
-}
-
-/// Makes core.img with the tools root's `grub-mkimage`, takes the signed shim and GRUB out of the tree.
-///
-/// # Errors
-/// When the tools root lacks GRUB, or the tree lacks the signed loaders.
-pub fn prepare(_plan: &ImagePlan, _tree: &Tree, _tools: &dyn Tools, _work: &Path) -> Result<BootFiles> {
-    bail!("preparing boot files is still being built")
 }

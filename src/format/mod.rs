@@ -6,6 +6,7 @@ pub mod gpt;
 pub mod grub;
 pub mod iso9660;
 pub mod lvm;
+pub mod pax;
 pub mod qcow2;
 mod source;
 pub mod swap;

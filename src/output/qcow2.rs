@@ -4,13 +4,14 @@ use super::parallel::in_order;
 use crate::base::files;
 use crate::base::progress::{Progress, Unit};
 use crate::disk::DiskImage;
-use crate::format::qcow2::{CLUSTER, Encoded, Encoder, Writer};
-use crate::format::{ReadAt as _, usize_of};
+use crate::format::{ReadAt as _, qcow2, usize_of};
 use anyhow::{Context as _, Result};
 use std::io::BufWriter;
 use std::path::Path;
 
-pub use crate::format::qcow2::Compression;
+use qcow2::{CLUSTER, Encoded, Encoder, Writer};
+
+pub use qcow2::Compression;
 
 /// Clusters that a thread takes at a time: 1 MiB.
 const CLUSTERS_PER_PIECE: u64 = 16;
