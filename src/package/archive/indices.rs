@@ -341,9 +341,14 @@ fn distrust<E: std::error::Error + Send + Sync + 'static>(
 /// A download's failure with its remedy.
 pub(super) fn remedied(error: DownloadError) -> anyhow::Error {
     let remedy = error.remedy();
-    match Err::<(), _>(error).hint(remedy) {
+    advised(error.into(), remedy)
+}
+
+/// An error with one more hint.
+pub(super) fn advised(error: anyhow::Error, hint: &str) -> anyhow::Error {
+    match Err::<std::convert::Infallible, _>(error).hint(hint) {
         Err(error) => error,
-        Ok(()) => anyhow::Error::msg("nothing failed"),
+        Ok(never) => match never {},
     }
 }
 

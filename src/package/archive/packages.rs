@@ -1,6 +1,6 @@
 //! Fetching pinned packages and pinned files into the cache.
 
-use super::indices::remedied;
+use super::indices::{advised, remedied};
 use super::release::plain;
 use super::{ClientOptions, location};
 use crate::base::digest::Digest;
@@ -160,12 +160,7 @@ impl Fetcher<'_> {
                 .is_some_and(|error| matches!(error, DownloadError::Digest { .. }));
             let error = error.context(format!("fetching {}", file.name));
             match other {
-                true => crate::base::hint::Remedy::<()>::hint(
-                    Err(error),
-                    "if the new contents are wanted, correct the `sha256:` of the document",
-                )
-                .err()
-                .unwrap_or_else(|| anyhow::Error::msg("nothing failed")),
+                true => advised(error, "if the new contents are wanted, correct the `sha256:` of the document"),
                 false => error,
             }
         })

@@ -228,14 +228,19 @@ fn refused(request: &Request<'_>, error: ureq::Error) -> Stop {
             DownloadError::Failed { url, reason: "the server redirects in circles".to_owned() }.into()
         }
         ureq::Error::HostNotFound => Stop::again("the server's name cannot be resolved"),
-        ureq::Error::Timeout(_) => Stop::again("the server does not answer in time"),
+        ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => {
+            Stop::again("the server cannot be reached in time")
+        }
+        ureq::Error::Timeout(_) => Stop::again("the server fell silent"),
         ureq::Error::Io(error) => Stop::again(spoken(&error)),
         other => Stop::again(other.to_string()),
     }
 }
 
 fn spoken(error: &std::io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
     match error.kind() {
+        _ if matches!(inner, Some(ureq::Error::Timeout(_))) => "the server fell silent".to_owned(),
         std::io::ErrorKind::TimedOut | std::io::ErrorKind::WouldBlock => "the server fell silent".to_owned(),
         std::io::ErrorKind::UnexpectedEof => "the connection ended too early".to_owned(),
         std::io::ErrorKind::ConnectionReset => "the connection was reset".to_owned(),
