@@ -6,8 +6,12 @@ pub mod deb;
 pub mod download;
 pub mod lock;
 pub mod openpgp;
+pub mod relation;
 pub mod resolve;
+pub mod solver;
+pub mod universe;
 mod values;
+pub mod version;
 
 pub use archive::Index;
 pub use lock::{Lock, LockDiff};
