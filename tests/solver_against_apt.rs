@@ -133,6 +133,8 @@ impl Root {
     /// What apt would install, as `name version`; `None` when it refuses.
     fn apt(&self, requests: &str, essential: bool, recommends: bool, status: &str) -> Result<Option<BTreeSet<String>>> {
         std::fs::write(self.path.join("tmp/imgbuild-status"), status)?;
+        // A cache of its own: the root's was made with apt itself counted as essential.
+        std::fs::create_dir_all(self.path.join("tmp/imgbuild-cache"))?;
         let mut words: Vec<&str> = requests.split_whitespace().collect();
         if essential {
             words.insert(0, "?essential");
@@ -141,7 +143,8 @@ impl Root {
             .arg(&self.path)
             .args(["apt-get", "-s", "-qq", "install"])
             .args(["-o", "Dir::State::status=/tmp/imgbuild-status", "-o", "Dir::State::extended_states=/dev/null"])
-            .args(["-o", "pkgCacheGen::ForceEssential=none", "-o", "APT::Get::AutomaticRemove=false"])
+            .args(["-o", "Dir::Cache=/tmp/imgbuild-cache", "-o", "pkgCacheGen::ForceEssential=,"])
+            .args(["-o", "APT::Get::AutomaticRemove=false"])
             .arg("-o")
             .arg(format!("APT::Install-Recommends={recommends}"))
             .args(words)

@@ -1,12 +1,29 @@
-//! `imgbuild.lock`: every package by repository name, path, version, size and digest, with what the solver needs.
+//! `imgbuild.lock`: every package by repository name, path, version, size and digest, with what the solver needs to
+//! explain itself and to extend the lock without the index that it was made from.
+//!
+//! The text is JSON with one package, one release and one set member per line, sorted: a merge conflict is a conflict
+//! of lines that mean something, and a diff reads as a list of upgrades.
 
-use anyhow::Result;
-use std::fmt;
+mod diff;
+mod read;
+mod values;
+mod write;
+
+pub use diff::{Change, ChangeKind, LockDiff};
+pub use read::LockError;
+pub(super) use read::is_relative;
+pub use values::{Lock, Locked, LockedRelease, Section, Set};
+
+use crate::base::{files, hint::Remedy as _};
+use anyhow::{Context as _, Result};
 use std::path::Path;
 
-/// The whole lock.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Lock {}
+/// The version of the format that is written and read.
+pub const FORMAT_VERSION: u64 = 1;
+/// The longest lock file that is read, in bytes.
+pub const LOCK_LIMIT: u64 = 256 << 20;
+/// The repository of `.deb` files that lie beside the documents.
+pub const LOCAL: &str = "local";
 
 impl Lock {
     /// Reads a lock file; a missing one is an empty lock.
@@ -14,8 +31,19 @@ impl Lock {
     /// # Errors
     /// When it cannot be read or is malformed: line and column are named.
     pub fn load(path: &Path) -> Result<Self> {
-        let _ = path;
-        Ok(Self::default())
+        if !path.try_exists().with_context(|| format!("looking for {}", path.display()))? {
+            return Ok(Self::default());
+        }
+        let bytes = files::read(path, LOCK_LIMIT)?;
+        let text = String::from_utf8(bytes).map_err(|_| LockError::NotText);
+        let lock = text.and_then(|text| Self::parse(&text));
+        match lock {
+            Ok(lock) => Ok(lock),
+            Err(error) => {
+                let remedy = error.remedy();
+                Err(error).hint(remedy).with_context(|| format!("reading {}", path.display()))
+            }
+        }
     }
 
     /// Writes the lock file, whole or not at all.
@@ -23,32 +51,9 @@ impl Lock {
     /// # Errors
     /// When writing fails.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let _ = path;
-        Ok(())
+        files::write_atomic(path, self.text().as_bytes())
     }
 }
 
-/// What differs between two locks; shown as a table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LockDiff {}
-
-impl LockDiff {
-    /// Compares two locks.
-    #[must_use]
-    pub fn between(old: &Lock, new: &Lock) -> Self {
-        let _ = (old, new);
-        Self::default()
-    }
-
-    /// Whether the locks pin the same.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        true
-    }
-}
-
-impl fmt::Display for LockDiff {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Ok(())
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,8 @@
 //!   first, then dependencies, depth first, in the order of the fields: Pre-Depends, Depends, Recommends (if wanted).
 //! - A dependency that a chosen package meets, by any of its alternatives, asks for nothing more.
 //! - Otherwise alternatives are tried from left to right. Within one, the package of that name comes before its
-//!   providers, and providers are ordered: essential, protected, by `Priority`, then the one listed last.
+//!   providers, and providers are ordered: essential, protected, by `Priority`, then the one whose name the indices
+//!   mention last.
 //! - A package that conflicts with a chosen one (Conflicts, Breaks, in either direction) or whose own dependencies
 //!   cannot be met is passed over for the next alternative. A Recommends that cannot be met is left out.
 //!

@@ -4,6 +4,7 @@ use super::explain::{Cause, Refusal, Tried};
 use super::{CHOICES_LIMIT, Chosen, Field, Problem, Reason, SolveError};
 use crate::package::relation::{self, Group, Relation};
 use crate::package::universe::{Entry, EntryId, MultiArch, Universe};
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -265,13 +266,17 @@ impl<'u, 'a> Search<'u, 'a> {
         if home.suite.is_empty() { Vec::new() } else { goal.group().0.iter().filter_map(of).collect() }
     }
 
-    /// The package of that very name, essential, protected, by priority, the one listed last.
-    fn provider_order(&self, name: &str, left: EntryId, right: EntryId) -> std::cmp::Ordering {
+    /// The package of that very name, essential, protected, by priority, the one whose name the indices mention last.
+    fn provider_order(&self, name: &str, left: EntryId, right: EntryId) -> Ordering {
         let key = |id: EntryId| {
             let entry = self.universe.entry(id);
-            (entry.name != name, !entry.essential, !entry.protected, entry.priority, std::cmp::Reverse(id))
+            (entry.name != name, !entry.essential, !entry.protected, entry.priority)
         };
-        key(left).cmp(&key(right))
+        let mention = |id: EntryId| self.universe.mention(self.universe.entry(id).name);
+        // Counting mentions takes a walk over everything: only when nothing else decides.
+        key(left)
+            .cmp(&key(right))
+            .then_with(|| if left == right { Ordering::Equal } else { mention(right).cmp(&mention(left)) })
     }
 
     fn absence(&self, relation: &Relation<'a>, candidate: Option<EntryId>) -> Cause {

@@ -33,7 +33,7 @@ impl Priority {
 }
 
 /// How a package stands to those of other architectures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MultiArch {
     /// `no`
@@ -74,6 +74,12 @@ pub struct Entry<'a> {
     pub breaks: &'a str,
     /// `Provides`
     pub provides: &'a str,
+    /// `Suggests`; never followed
+    pub suggests: &'a str,
+    /// `Replaces`; the unpacker's affair
+    pub replaces: &'a str,
+    /// `Enhances`; never followed
+    pub enhances: &'a str,
     /// `Essential: yes`
     pub essential: bool,
     /// `Important: yes` or `Protected: yes`
@@ -82,12 +88,12 @@ pub struct Entry<'a> {
     pub priority: Priority,
     /// `Multi-Arch`
     pub multi_arch: MultiArch,
-    pub(super) origin: usize,
+    pub(in crate::package) origin: usize,
 }
 
 impl<'a> Entry<'a> {
     /// Takes what matters out of a stanza; the error is the field that is missing.
-    pub(super) fn read(stanza: &Stanza<'a>) -> Result<Self, &'static str> {
+    pub(in crate::package) fn read(stanza: &Stanza<'a>) -> Result<Self, &'static str> {
         let mut entry = Self::default();
         for (name, value) in stanza.fields() {
             // By length first: this loop runs two million times for one index.
@@ -100,6 +106,9 @@ impl<'a> Entry<'a> {
                 7 if name == "Depends" => entry.depends = value,
                 8 if name == "Filename" => entry.path = value,
                 8 if name == "Provides" => entry.provides = value,
+                8 if name == "Suggests" => entry.suggests = value,
+                8 if name == "Replaces" => entry.replaces = value,
+                8 if name == "Enhances" => entry.enhances = value,
                 8 if name == "Priority" => entry.priority = Priority::read(value),
                 9 if name == "Conflicts" => entry.conflicts = value,
                 9 if name == "Essential" => entry.essential = value == "yes",

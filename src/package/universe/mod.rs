@@ -3,6 +3,7 @@
 //! Fields stay borrowed from the texts; relationships are read when the solver asks for them.
 
 mod entry;
+mod mention;
 mod policy;
 
 pub use entry::{Entry, MultiArch, Priority};
@@ -10,6 +11,7 @@ pub use entry::{Entry, MultiArch, Priority};
 use super::control::{ControlError, Stanza, Stanzas};
 use super::relation::{self, Relation};
 use super::version::{Version, VersionError};
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 /// The most package versions that one universe may hold (Debian main has 70,000).
@@ -76,6 +78,7 @@ pub struct Universe<'a> {
     by_name: HashMap<&'a str, Vec<EntryId>>,
     providers: HashMap<&'a str, Vec<Provider<'a>>>,
     preferred: HashMap<&'a str, EntryId>,
+    mentions: OnceCell<HashMap<&'a str, u32>>,
 }
 
 /// A package that provides a name, with the version that it provides, if it says one.
@@ -103,6 +106,7 @@ impl<'a> Universe<'a> {
             by_name: HashMap::new(),
             providers: HashMap::new(),
             preferred: HashMap::new(),
+            mentions: OnceCell::new(),
         }
     }
 
@@ -153,14 +157,13 @@ impl<'a> Universe<'a> {
         }
         entry.origin = self.origin(origin);
         if let Some(known) = self.same(&entry) {
-            // The same file in two suites: it is as preferred as the better of them makes it. What the lock pins comes
-            // without a suite and learns it here.
-            let before = &self.origins[self.entries[known].origin];
-            if before.priority < origin.priority || before.suite.is_empty() {
+            // The same file in two suites: it is as preferred as the better of them makes it.
+            if self.origins[self.entries[known].origin].priority < origin.priority {
                 self.entries[known].origin = entry.origin;
             }
             return Ok(u32::try_from(known).ok().map(EntryId));
         }
+        self.mentions.take();
         let id = EntryId(u32::try_from(self.entries.len()).map_err(|_| UniverseError::TooMany)?);
         if !entry.provides.is_empty() {
             let groups = relation::parse(entry.provides).map_err(|error| malformed(format!("Provides: {error}")))?;
