@@ -71,7 +71,13 @@ fn bad_inputs_are_refused_with_their_whole_message() {
                 differences.push_str(&format!("\n{name} was accepted\n"));
                 continue;
             }
-            Err(problems) => format!("{problems}\n"),
+            Err(problems) => {
+                for problem in &problems.problems {
+                    let helped = problem.suggestion.is_some() || problem.remedy.is_some();
+                    assert!(helped, "{name}: `{}` says no remedy", problem.message);
+                }
+                format!("{problems}\n")
+            }
         };
         if std::env::var_os("UPDATE_EXPECTED").is_some() {
             fs::write(expected, message).unwrap();

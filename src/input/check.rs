@@ -58,7 +58,7 @@ pub(crate) fn path(text: &str) -> Checked {
         return Err(refuse("is not absolute").suggest(Some(format!("/{text}"))));
     }
     if text.len() > 4000 || text.chars().any(char::is_control) {
-        return Err(refuse("is longer than 4000 bytes or has control characters"));
+        return Err(refuse("is longer than 4000 bytes or has control characters").hint("choose another one"));
     }
     if text.split('/').any(|part| part == ".." || part == ".") {
         return Err(refuse("has a component `.` or `..`").hint("write the path that is meant"));
@@ -69,7 +69,7 @@ pub(crate) fn path(text: &str) -> Checked {
         return Err(refuse("has a slash too many").suggest(Some(tidy)));
     }
     if text.split('/').any(|part| part.len() > 255) {
-        return Err(refuse("has a component longer than 255 bytes"));
+        return Err(refuse("has a component longer than 255 bytes").hint("choose a shorter one"));
     }
     Ok(text.to_owned())
 }
@@ -83,7 +83,7 @@ pub(crate) fn overlay_path(text: &str) -> Checked {
     let path = path(text)?;
     let below = |folder: &&&str| path == **folder || path.starts_with(&format!("{folder}/"));
     if path == "/" {
-        return Err(Refusal::new("the root folder itself cannot be laid over"));
+        return Err(Refusal::new("the root folder itself cannot be laid over").hint("name what lies in it"));
     }
     if let Some(folder) = HIDDEN.iter().find(below) {
         let refusal = Refusal::new(format!("the path `{path}` lies in {folder}, which is empty at boot"));
@@ -104,7 +104,7 @@ pub(crate) fn relative_path(text: &str) -> Checked {
         return Err(refusal.hint("write it relative to the folder of role.yaml, without `.` or `..`"));
     }
     if text.chars().any(char::is_control) {
-        return Err(Refusal::new("the path has control characters"));
+        return Err(Refusal::new("the path has control characters").hint("rename the file"));
     }
     Ok(text.to_owned())
 }
@@ -115,7 +115,7 @@ pub(crate) fn unit(text: &str) -> Checked {
         &["service", "socket", "target", "timer", "path", "mount", "automount", "swap", "slice", "scope"];
     let shape = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '-' | '_' | '.' | '\\' | '@');
     if text.is_empty() || text.len() > 255 || !text.chars().all(shape) {
-        return Err(Refusal::new(format!("`{text}` is no unit name")));
+        return Err(Refusal::new(format!("`{text}` is no unit name")).hint("write its full name: `haproxy.service`"));
     }
     match text.rsplit_once('.') {
         Some((stem, kind)) if !stem.is_empty() && KINDS.contains(&kind) => Ok(text.to_owned()),
@@ -144,7 +144,8 @@ pub(crate) fn kernel_argument(text: &str) -> Checked {
     }
     if let Some(key) = ["root", "ro", "rw"].into_iter().find(|key| text == *key || text.starts_with(&format!("{key}=")))
     {
-        return Err(Refusal::new(format!("`{key}` is given by the disk layout and cannot be an argument")));
+        let refusal = Refusal::new(format!("`{key}` is given by the disk layout and cannot be an argument"));
+        return Err(refusal.hint("leave it out: the root volume is mounted by its name"));
     }
     Ok(text.to_owned())
 }
@@ -189,7 +190,7 @@ pub(crate) fn word(text: &str) -> Checked {
     if !text.is_empty() && text.len() <= 512 && text.chars().all(|c| c.is_ascii_graphic()) {
         return Ok(text.to_owned());
     }
-    Err(Refusal::new(format!("`{text}` is not one word of printable ASCII")))
+    Err(Refusal::new(format!("`{text}` is not one word of printable ASCII")).hint("write it without blanks"))
 }
 
 /// A line of text.
@@ -197,7 +198,7 @@ pub(crate) fn line(text: &str) -> Checked {
     if text.len() <= 4000 && !text.chars().any(char::is_control) {
         return Ok(text.to_owned());
     }
-    Err(Refusal::new("the text is not a single line"))
+    Err(Refusal::new("the text is not a single line").hint("leave line breaks and control characters out"))
 }
 
 #[cfg(test)]

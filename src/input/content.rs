@@ -261,7 +261,7 @@ fn deb(report: &Report, node: &Node) -> Option<DebEntry> {
             if path.ends_with(".deb") {
                 return Ok(path);
             }
-            Err(Refusal::new(format!("`{path}` does not end in `.deb`")))
+            Err(Refusal::new(format!("`{path}` does not end in `.deb`")).hint("name the package's file"))
         })?;
         Some(DebEntry::File { path, sha256: None })
     };
@@ -291,8 +291,11 @@ fn download(report: &Report, node: &Node) -> Option<DownloadEntry> {
     let sha256 = fields.require("sha256").and_then(|node| report.checked(node, sha256));
     let path = fields.require("path").and_then(|node| report.checked(node, check::overlay_path));
     let unpack = fields.get("unpack").and_then(|node| report.boolean(node)).unwrap_or(false);
-    let member =
-        |text: &str| check::relative_path(text).map_err(|_| Refusal::new(format!("`{text}` is no member's path")));
+    let member = |text: &str| {
+        check::relative_path(text).map_err(|_| {
+            Refusal::new(format!("`{text}` is no member's path")).hint("write it as `tar --list` shows it")
+        })
+    };
     let members = fields.get("members").map(|node| report.texts(node, "member", member)).unwrap_or_default();
     let strip = fields.get("strip").and_then(|node| report.integer(node, 0, 32));
     let mode = fields.get("mode").and_then(|node| report.mode(node));
@@ -391,7 +394,8 @@ pub(crate) fn users(report: &Report, node: &Node) -> BTreeMap<String, Located<Us
 fn passwd_text(text: &str) -> Result<String, Refusal> {
     let text = check::line(text)?;
     if text.contains(':') {
-        return Err(Refusal::new("the text has a `:`, which separates the fields of /etc/passwd"));
+        let refusal = Refusal::new("the text has a `:`, which separates the fields of /etc/passwd");
+        return Err(refusal.hint("leave it out"));
     }
     Ok(text)
 }
@@ -417,7 +421,8 @@ fn file(report: &Report, key: &Key, node: &Node) -> Option<FileEntry> {
         report.add(fault.hint("templates of the tree/ folder end in `.j2`"));
     }
     if (fields.has("link") || fields.has("absent")) && fields.has("mode") {
-        report.add(Fault::new(fields.key_place("mode"), "`mode` has no effect on a link or on something absent"));
+        let fault = Fault::new(fields.key_place("mode"), "`mode` has no effect on a link or on something absent");
+        report.add(fault.hint("leave `mode` out"));
     }
     let wanted = fields.has("content") || fields.has("link");
     fields.close();
@@ -476,8 +481,9 @@ fn build(report: &Report, node: &Node) -> Option<BuildEntry> {
             report.checked(node, check::relative_path).map(|path| BuildEntry { script: None, file: Some(path) })
         }
         _ => {
-            report
-                .add(Fault::new(node.place, "a build script is given by `script` (its text) or by `file` (its path)"));
+            let fault =
+                Fault::new(node.place, "a build script is given by `script` (its text) or by `file` (its path)");
+            report.add(fault.hint("keep one of the two"));
             None
         }
     };

@@ -21,6 +21,9 @@ impl<T> Located<T> {
     }
 }
 
+const A_LIST: &str = "a list";
+const A_MAPPING: &str = "a mapping";
+
 /// Collects faults while a document is read.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -41,7 +44,13 @@ impl Report {
     }
 
     fn wanted(&self, node: &Node, wanted: &str) {
-        self.add(Fault::new(node.place, format!("here stands {}, where {wanted} is wanted", node.value.noun())));
+        let message = format!("here stands {}, where {wanted} is wanted", node.value.noun());
+        let hint = match wanted {
+            A_LIST => "write `[one, two]`, or one `- item` a line",
+            A_MAPPING => "write `key: value`, one a line",
+            _ => "write a single value, in quotes if it has blanks",
+        };
+        self.add(Fault::new(node.place, message).hint(hint));
     }
 
     /// A text, quoted or not.
@@ -113,12 +122,14 @@ impl Report {
                 None
             }
             Some(number) if number < lowest || number > highest => {
-                self.add(Fault::new(node.place, format!("{number} is not between {lowest} and {highest}")));
+                let message = format!("{number} is not between {lowest} and {highest}");
+                self.add(Fault::new(node.place, message).hint("choose a number within these bounds"));
                 None
             }
             Some(number) => Some(Located::new(node.place, number)),
             None => {
-                self.add(Fault::new(node.place, format!("`{text}` is not a whole number")));
+                let fault = Fault::new(node.place, format!("`{text}` is not a whole number"));
+                self.add(fault.hint("write it in decimal digits, without leading zeros, point or unit"));
                 None
             }
         }
@@ -168,7 +179,7 @@ impl Report {
                 &[]
             }
             _ => {
-                self.wanted(node, "a list");
+                self.wanted(node, A_LIST);
                 &[]
             }
         }
@@ -179,7 +190,7 @@ impl Report {
         match &node.value {
             Value::Map(entries) => entries,
             _ => {
-                self.wanted(node, "a mapping (`key: value`)");
+                self.wanted(node, A_MAPPING);
                 &[]
             }
         }
@@ -197,7 +208,8 @@ impl Report {
         for item in self.list(node) {
             if let Value::Text { text, .. } = &item.value {
                 if let Some((_, line)) = seen.iter().find(|(earlier, _)| earlier == text) {
-                    self.add(Fault::new(item.place, format!("the {noun} `{text}` stands already in line {line}")));
+                    let message = format!("the {noun} `{text}` stands already in line {line}");
+                    self.add(Fault::new(item.place, message).hint("name it once"));
                     continue;
                 }
                 seen.push((text, item.place.line));
@@ -213,6 +225,9 @@ fn size_meant(text: &str) -> Option<String> {
     let text = text.trim();
     let split = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(split);
+    if let Some(fraction) = unit.strip_prefix('.') {
+        return fraction_meant(number, fraction);
+    }
     let unit = match unit.trim().to_ascii_lowercase().as_str() {
         "k" | "kb" | "kib" => "KiB",
         "m" | "mb" | "mib" => "MiB",
@@ -221,6 +236,24 @@ fn size_meant(text: &str) -> Option<String> {
         _ => return None,
     };
     (!number.is_empty() && number.len() < 12).then(|| format!("{number} {unit}"))
+}
+
+/// `2.5 GiB` is `2560 MiB`.
+fn fraction_meant(number: &str, rest: &str) -> Option<String> {
+    let split = rest.find(|c: char| !c.is_ascii_digit())?;
+    let (digits, unit) = rest.split_at(split);
+    let smaller = match unit.trim().to_ascii_lowercase().as_str() {
+        "m" | "mb" | "mib" => "KiB",
+        "g" | "gb" | "gib" => "MiB",
+        "t" | "tb" | "tib" => "GiB",
+        _ => return None,
+    };
+    if digits.is_empty() || digits.len() > 3 || number.len() > 6 {
+        return None;
+    }
+    let scale = 10_u64.pow(u32::try_from(digits.len()).ok()?);
+    let whole = number.parse::<u64>().ok()? * 1024;
+    Some(format!("{} {smaller}", whole + digits.parse::<u64>().ok()? * 1024 / scale))
 }
 
 /// Why a check refused a text; the place is known to whoever asked.
@@ -247,7 +280,7 @@ impl Refusal {
     }
 
     pub(crate) fn at(self, place: Place) -> Fault {
-        Fault { place, message: self.message, suggestion: self.suggestion, remedy: self.remedy }
+        Fault { suggestion: self.suggestion, remedy: self.remedy, ..Fault::new(place, self.message) }
     }
 }
 
@@ -269,6 +302,7 @@ pub(crate) struct Fields<'a> {
     noun: &'a str,
     entries: &'a [(Key, Node)],
     known: Vec<&'static str>,
+    missing: Vec<&'static str>,
 }
 
 impl<'a> Fields<'a> {
@@ -276,10 +310,10 @@ impl<'a> Fields<'a> {
     pub(crate) fn open(report: &'a Report, node: &'a Node, noun: &'a str) -> Option<Self> {
         let Value::Map(entries) = &node.value else {
             let message = format!("here stands {}, where {noun} is wanted (a mapping)", node.value.noun());
-            report.add(Fault::new(node.place, message));
+            report.add(Fault::new(node.place, message).hint("write `key: value`, one a line"));
             return None;
         };
-        Some(Self { report, place: node.place, noun, entries, known: Vec::new() })
+        Some(Self { report, place: node.place, noun, entries, known: Vec::new(), missing: Vec::new() })
     }
 
     /// The value of a key, if the key is there. An empty value is a fault.
@@ -298,7 +332,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn require(&mut self, key: &'static str) -> Option<&'a Node> {
         if !self.has(key) {
             self.known.push(key);
-            self.report.add(Fault::new(self.place, format!("{} needs the key `{key}`", self.noun)));
+            self.missing.push(key);
             return None;
         }
         self.get(key)
@@ -314,8 +348,16 @@ impl<'a> Fields<'a> {
         self.entries.iter().find(|(written, _)| written.text == key).map_or(self.place, |(written, _)| written.place)
     }
 
-    /// Reports every key that nobody asked for.
-    pub(crate) fn close(self) {
+    /// Reports every key that nobody asked for, and those that are missing.
+    pub(crate) fn close(mut self) {
+        self.known.sort_unstable();
+        self.known.dedup();
+        if let Some(first) = self.missing.first() {
+            let keys: Vec<String> = self.missing.iter().map(|key| format!("`{key}`")).collect();
+            let plural = if keys.len() > 1 { "keys" } else { "key" };
+            let message = format!("{} needs the {plural} {}", self.noun, keys.join(", "));
+            self.report.add(Fault::new(self.place, message).hint(format!("add `{first}: ...`")));
+        }
         for (key, _) in self.entries {
             if !self.known.contains(&key.text.as_str()) {
                 let message = format!("unknown key `{}` in {}", key.text, self.noun);

@@ -195,19 +195,23 @@ impl Loader<'_> {
             let meant = nearest(&wanted, names.keys().map(String::as_str));
             let meant = meant.map(|word| if builtin { format!("builtin/{word}") } else { word.to_owned() });
             let which = if builtin { "built-in " } else { "" };
-            return Err(Fault::new(base.place, format!("there is no {which}{} `{wanted}`", kind.noun())).suggest(meant));
+            let known: Vec<&str> = names.keys().map(String::as_str).filter(|known| *known != name).collect();
+            let fault = Fault::new(base.place, format!("there is no {which}{} `{wanted}`", kind.noun())).suggest(meant);
+            return Err(fault.hint(format!("known here: {}", known.join(", "))));
         };
         let next = (origin, wanted);
         if seen.contains(&next) {
             let fault = Fault::new(base.place, format!("the {} `{name}` ends up extending itself", kind.noun()));
-            return Err(if !builtin && next.1 == name {
+            let embedded = self.sources.read(Origin::Builtin, &kind.document(name), yaml::MAXIMUM_BYTES);
+            return Err(if !builtin && next.1 == name && matches!(embedded, Ok(Some(_))) {
                 fault.suggest(Some(format!("builtin/{name}")))
             } else {
                 fault.hint("a chain of `extends` must end at one that extends nothing")
             });
         }
         if seen.len() >= MAXIMUM_CHAIN {
-            return Err(Fault::new(base.place, format!("more than {MAXIMUM_CHAIN} documents extend one another")));
+            let fault = Fault::new(base.place, format!("more than {MAXIMUM_CHAIN} documents extend one another"));
+            return Err(fault.hint("let it extend one further down"));
         }
         Ok(Some(next))
     }
@@ -231,7 +235,8 @@ impl Loader<'_> {
                         }
                         _ => {
                             let message = "only files that end in `.yaml` belong into role.d".to_owned();
-                            let problem = Problem::whole(&display_name(origin, &shown), message, None, None);
+                            let remedy = Some("rename it, or move it elsewhere".to_owned());
+                            let problem = Problem::whole(&display_name(origin, &shown), message, None, remedy);
                             self.others.merge(Problems { problems: vec![problem] });
                         }
                     }
@@ -401,7 +406,11 @@ impl Loader<'_> {
                 }
             }
             match found {
-                Some(content) if is_secret(&content) => self.report.add(secret(name.place)),
+                Some(content) if is_secret(&content) => {
+                    let message = format!("the keyring `{}` holds a private key", name.value);
+                    let hint = "a repository's public key is wanted here: `gpg --armor --export KEY`";
+                    self.report.add(Fault::new(name.place, message).hint(hint));
+                }
                 Some(content) => repository.keyring = Some(content),
                 None => {
                     let fault = Fault::new(name.place, format!("there is no keyring `{}`", name.value));
@@ -455,7 +464,8 @@ impl Loader<'_> {
                             (None, _) => TreeKind::File { content: content.clone(), executable: *executable },
                             (Some(_), Some(text)) => TreeKind::Template { text, executable: *executable },
                             (Some(_), None) => {
-                                self.report.add(Fault::new(place, "the template is not UTF-8"));
+                                self.report
+                                    .add(Fault::new(place, "the template is not UTF-8").hint("save it as UTF-8"));
                                 continue;
                             }
                         }
@@ -476,7 +486,7 @@ impl Loader<'_> {
 }
 
 fn no_file(place: Place, path: &str) -> Fault {
-    Fault::new(place, format!("there is no file {path}"))
+    Fault::new(place, format!("there is no file {path}")).hint("put it there, or correct the path")
 }
 
 /// Private keys have a shape that is known.

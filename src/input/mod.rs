@@ -21,7 +21,7 @@ pub(crate) use content::{Content, DebEntry, FileKind, RepositoryEntry, TreeKind,
 pub use decode::Located;
 pub(crate) use problem::Fault;
 pub use problem::{Documents, Place, Problem, Problems};
-pub(crate) use recipe::Recipe;
+pub(crate) use recipe::{DiskEntry, Recipe};
 pub(crate) use role::{ParameterValue, Role};
 pub use sources::{Origin, Sources};
 pub(crate) use suggest::nearest;

@@ -4,6 +4,9 @@ use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
 
+/// How the names of embedded documents begin.
+pub(super) const BUILTIN: &str = "builtin:";
+
 /// Excerpts are cut here, so that a hostile line of a megabyte does not fill the terminal (characters).
 const EXCERPT_WIDTH: usize = 160;
 
@@ -40,6 +43,10 @@ impl Documents {
         u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX)
     }
 
+    fn is_builtin(&self, place: Place) -> bool {
+        self.get(place.file).is_some_and(|document| document.name.starts_with(BUILTIN))
+    }
+
     fn get(&self, file: u32) -> Option<&Document> {
         self.files.get(usize::try_from(file).ok()?).map(Arc::as_ref)
     }
@@ -52,11 +59,19 @@ pub(crate) struct Fault {
     pub(crate) message: String,
     pub(crate) suggestion: Option<String>,
     pub(crate) remedy: Option<String>,
+    /// Where else it could be shown: what a project wrote is shown rather than what is built in.
+    pub(crate) elsewhere: Vec<Place>,
 }
 
 impl Fault {
     pub(crate) fn new(place: Place, message: impl Into<String>) -> Self {
-        Self { place, message: message.into(), suggestion: None, remedy: None }
+        Self { place, message: message.into(), suggestion: None, remedy: None, elsewhere: Vec::new() }
+    }
+
+    /// Another place that takes part in it.
+    pub(crate) fn or(mut self, place: Place) -> Self {
+        self.elsewhere.push(place);
+        self
     }
 
     /// The word that was probably meant.
@@ -111,6 +126,13 @@ impl std::error::Error for Problems {}
 
 impl Problems {
     pub(crate) fn of(mut faults: Vec<Fault>, documents: &Documents) -> Self {
+        for fault in &mut faults {
+            if documents.is_builtin(fault.place)
+                && let Some(place) = fault.elsewhere.iter().find(|place| !documents.is_builtin(**place))
+            {
+                fault.place = *place;
+            }
+        }
         faults.sort_by_key(|fault| fault.place);
         let mut problems: Vec<Problem> = faults.into_iter().map(|fault| resolve(fault, documents)).collect();
         problems.dedup();
@@ -140,7 +162,7 @@ impl Problem {
 }
 
 fn resolve(fault: Fault, documents: &Documents) -> Problem {
-    let Fault { place, message, suggestion, remedy } = fault;
+    let Fault { place, message, suggestion, remedy, .. } = fault;
     let Some(document) = documents.get(place.file) else {
         return Problem::whole("command line", message, suggestion, remedy);
     };
@@ -175,7 +197,7 @@ impl fmt::Display for Problem {
             write!(f, "\n {blank} |\n {margin} | {}", excerpt.trim_end())?;
             let before = usize::try_from(column).unwrap_or(1).saturating_sub(1);
             let length = excerpt.chars().count();
-            if before < length.max(1) {
+            if before <= length {
                 let width = usize::try_from(self.width.unwrap_or(1)).unwrap_or(1).min((length - before).max(1));
                 write!(f, "\n {blank} | {}{}", " ".repeat(before), "^".repeat(width))?;
             }

@@ -134,7 +134,7 @@ fn aligned(report: &Report, node: &Node, bounds: (u64, u64)) -> Option<Located<B
     let size = report.size(node)?;
     if size.value.0 < bounds.0 || size.value.0 > bounds.1 {
         let message = format!("{} is not between {} and {}", size.value, Bytes(bounds.0), Bytes(bounds.1));
-        report.add(Fault::new(size.place, message));
+        report.add(Fault::new(size.place, message).hint("choose a size within these bounds"));
         return None;
     }
     if !size.value.0.is_multiple_of(MIB) {
@@ -166,7 +166,8 @@ fn disk(report: &Report, node: &Node) -> Option<DiskEntry> {
             return Some(size.value);
         }
         let message = format!("the reserve of {} is not a whole number of extents of {}", size.value, Bytes(EXTENT));
-        report.add(Fault::new(size.place, message));
+        let below = size.value.0 / EXTENT * EXTENT / MIB;
+        report.add(Fault::new(size.place, message).hint(format!("write {below} MiB or {} MiB", below + 4)));
         None
     });
     let volumes_node = fields.require("volumes");
@@ -175,8 +176,8 @@ fn disk(report: &Report, node: &Node) -> Option<DiskEntry> {
         for (key, missing) in [("size", volume.size.is_none()), ("filesystem", volume.filesystem.is_none())] {
             let stands = volumes_node.is_some_and(|node| has_key(report, node, &volume.name.value, key));
             if missing && !stands {
-                report
-                    .add(Fault::new(volume.place, format!("the volume `{}` needs the key `{key}`", volume.name.value)));
+                let message = format!("the volume `{}` needs the key `{key}`", volume.name.value);
+                report.add(Fault::new(volume.place, message).hint(format!("add `{key}: ...`")));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Where documents come from: a project folder before the embedded built-ins, name for name.
 
-use super::builtin::BUILTIN;
-use super::problem::Problems;
+use super::builtin::BUILTIN as EMBEDDED;
+use super::problem::{BUILTIN, Problems};
 use crate::base::digest::Digest;
 use crate::base::files::{self, ListedKind};
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ impl Sources {
 
     fn names(&self, folder: &str, name: impl Fn(&str) -> Option<&str>) -> Result<BTreeMap<String, Origin>, Problems> {
         let mut found = BTreeMap::new();
-        for (path, _) in BUILTIN {
+        for (path, _) in EMBEDDED {
             let below = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
             if let Some(name) = below.and_then(&name) {
                 found.insert(name.to_owned(), Origin::Builtin);
@@ -89,7 +89,7 @@ impl Sources {
     pub(crate) fn read(&self, origin: Origin, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Problems> {
         match (origin, &self.project) {
             (Origin::Builtin, _) => {
-                Ok(BUILTIN.iter().find(|(name, _)| *name == path).map(|(_, content)| content.to_vec()))
+                Ok(EMBEDDED.iter().find(|(name, _)| *name == path).map(|(_, content)| content.to_vec()))
             }
             (Origin::Project, None) => Ok(None),
             (Origin::Project, Some(project)) => {
@@ -108,7 +108,7 @@ impl Sources {
     pub(crate) fn tree(&self, origin: Origin, folder: &str, limit: u64) -> Result<BTreeMap<String, Found>, Problems> {
         let mut found = BTreeMap::new();
         if origin == Origin::Builtin {
-            for (path, content) in BUILTIN {
+            for (path, content) in EMBEDDED {
                 if let Some(below) = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')) {
                     let executable = content.starts_with(b"#!");
                     found.insert(below.to_owned(), Found::File { content: content.to_vec(), executable });
@@ -173,6 +173,6 @@ fn oversize_remedy(limit: u64) -> String {
 pub(crate) fn display_name(origin: Origin, path: &str) -> String {
     match origin {
         Origin::Project => path.to_owned(),
-        Origin::Builtin => format!("builtin:{path}"),
+        Origin::Builtin => format!("{BUILTIN}{path}"),
     }
 }

@@ -10,7 +10,8 @@ pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str
         .into_iter()
         .filter(|word| *word != written)
         .filter_map(|word| {
-            let distance = if normalise(word) == normal { 0 } else { distance(written, word) };
+            let begins = length >= 3 && word.starts_with(written);
+            let distance = if begins || normalise(word) == normal { 0 } else { distance(written, word) };
             (distance <= allowed).then_some((distance, word))
         })
         .min_by_key(|(distance, word)| (*distance, word.len()))
@@ -62,6 +63,7 @@ mod tests {
             ("untis", Some("units")),
             ("services", None),
             ("x", None),
+            ("repo", Some("repositories")),
         ];
         for (written, wanted) in cases {
             assert_eq!(nearest(written, known), wanted, "{written}");

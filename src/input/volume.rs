@@ -64,12 +64,12 @@ pub(crate) fn volumes(report: &Report, node: &Node) -> Vec<VolumeEntry> {
             && maximum.value < size.value
         {
             let message = format!("the maximum of {} is smaller than the size of {}", maximum.value, size.value);
-            report.add(Fault::new(maximum.place, message));
+            report.add(Fault::new(maximum.place, message).hint("raise the maximum, or leave it out"));
         }
         if let Some(size) = &size
             && size.value.0 == 0
         {
-            report.add(Fault::new(size.place, "the volume has no size at all"));
+            report.add(Fault::new(size.place, "the volume has no size at all").hint("give it at least 8 MiB"));
         }
         if let Some(name) = name {
             found.push(VolumeEntry {
@@ -93,7 +93,8 @@ fn mount(text: &str) -> Result<String, Refusal> {
     }
     let path = check::path(text)?;
     if path.chars().any(|c| c.is_whitespace() || c == '\\') {
-        return Err(Refusal::new(format!("the mount point `{path}` has blanks or backslashes")));
+        let refusal = Refusal::new(format!("the mount point `{path}` has blanks or backslashes"));
+        return Err(refusal.hint("/etc/fstab separates by blanks: choose a path without"));
     }
     if ON_ROOT.contains(&path.as_str()) || path.starts_with("/usr/") || path.starts_with("/boot/") {
         let refusal =
@@ -108,7 +109,8 @@ fn mount_options(text: &str) -> Result<String, Refusal> {
         Refusal::new(format!("`{text}` are no mount options")).hint("write them comma-separated, without blanks")
     })?;
     if options.split(',').any(str::is_empty) {
-        return Err(Refusal::new(format!("the mount options `{options}` have a comma too many")));
+        let refusal = Refusal::new(format!("the mount options `{options}` have a comma too many"));
+        return Err(refusal.hint("write them as `noatime,nodev`"));
     }
     Ok(options)
 }

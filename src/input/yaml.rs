@@ -4,7 +4,7 @@
 //! key twice. Nothing is reinterpreted: whether `no` is a text or a boolean is decided by who asks for it.
 
 use super::problem::{Fault, Place};
-use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, Span};
+use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, Span, options};
 
 /// Bytes of one document.
 pub(crate) const MAXIMUM_BYTES: u64 = 1 << 20;
@@ -55,13 +55,20 @@ impl Value {
 /// Reads one document. Faults that leave a tree standing (a key twice) are pushed; the others end it.
 pub(crate) fn parse(file: u32, text: &str, faults: &mut Vec<Fault>) -> Option<Node> {
     let mut builder = Builder { file, faults, open: Vec::new(), root: None, nodes: 0, documents: 0 };
-    for event in Parser::new_from_str(text) {
+    let options = options! { emit_unresolved_aliases: true };
+    for event in Parser::new_from_str_with_options(text, options) {
         let taken = match event {
             Ok((event, span)) => builder.take(event, &span),
             Err(error) => {
                 let mark = error.marker();
                 let place = Place { file, line: number(mark.line()).max(1), column: number(mark.col()) + 1, width: 1 };
-                Err(Fault::new(place, format!("this is not valid YAML: {}", error.info())))
+                let info = error.info();
+                let hint = if info.contains("tab") {
+                    "indent with blanks"
+                } else {
+                    "look here and above for an unclosed `[`, `{` or quote, and for odd indentation"
+                };
+                Err(Fault::new(place, format!("this is not valid YAML: {info}")).hint(hint))
             }
         };
         if let Err(fault) = taken {
@@ -148,7 +155,8 @@ impl Builder<'_> {
 
     fn begin(&mut self, place: Place, items: Items) -> Result<(), Fault> {
         if self.open.len() >= MAXIMUM_DEPTH {
-            return Err(Fault::new(place, format!("lists and mappings are nested deeper than {MAXIMUM_DEPTH} levels")));
+            let message = format!("lists and mappings are nested deeper than {MAXIMUM_DEPTH} levels");
+            return Err(Fault::new(place, message).hint("documents of imgbuild need no more than six"));
         }
         if let Some(Open { items: Items::Map { key: None, .. }, .. }) = self.open.last() {
             return Err(Fault::new(place, "a mapping's key is a list or a mapping; only words can be keys"));

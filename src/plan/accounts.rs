@@ -49,7 +49,7 @@ impl Accounts {
             for (added, faults) in [(&mut accounts, &mut Vec::new()), (&mut all, &mut *faults)] {
                 added.define(&given.groups, &given.users, &by, faults);
                 for name in &given.taken {
-                    added.take(recipe, name, &by, faults);
+                    added.take(recipe, name, faults);
                 }
             }
         }
@@ -74,7 +74,7 @@ impl Accounts {
         }
     }
 
-    fn take(&mut self, recipe: &Recipe, wanted: &Located<String>, by: &str, faults: &mut Vec<Fault>) {
+    fn take(&mut self, recipe: &Recipe, wanted: &Located<String>, faults: &mut Vec<Fault>) {
         let catalogue = &recipe.catalogue;
         let name = &wanted.value;
         let user = catalogue.users.get(name);
@@ -85,11 +85,12 @@ impl Accounts {
             faults.push(fault.hint("add it to the recipe's `accounts`, or define it under the role's `users`"));
             return;
         }
+        let by = "the recipe's catalogue".to_owned();
         let mut groups: Vec<&String> = vec![name];
         if let Some(user) = user {
             groups.push(&user.value.group);
             groups.extend(&user.value.groups);
-            let defined = Defined { place: user.place, by: by.to_owned(), value: user.value.clone() };
+            let defined = Defined { place: user.place, by: by.clone(), value: user.value.clone() };
             add(&mut self.users, "user", name, defined, faults);
         }
         for group in groups {
@@ -147,7 +148,7 @@ fn add<T: PartialEq>(
     match all.get(name) {
         Some(earlier) if earlier.value != defined.value => {
             let message = format!("the {noun} `{name}` is defined differently by {} and {}", earlier.by, defined.by);
-            let fault = Fault::new(defined.place, message);
+            let fault = Fault::new(defined.place, message).or(earlier.place);
             faults.push(fault.hint("give it the same id and fields in both, or take it from the recipe's catalogue"));
         }
         Some(_) => {}
@@ -158,10 +159,10 @@ fn add<T: PartialEq>(
 }
 
 fn unique<'a>(noun: &str, ids: impl Iterator<Item = (&'a String, u32, Place)>, faults: &mut Vec<Fault>) {
-    let mut seen: BTreeMap<u32, &String> = BTreeMap::new();
+    let mut seen: BTreeMap<u32, (&String, Place)> = BTreeMap::new();
     for (name, id, place) in ids {
-        if let Some(other) = seen.insert(id, name) {
-            let fault = Fault::new(place, format!("the {noun} {id} is given to `{other}` and to `{name}`"));
+        if let Some((other, earlier)) = seen.insert(id, (name, place)) {
+            let fault = Fault::new(place, format!("the {noun} {id} is given to `{other}` and to `{name}`")).or(earlier);
             faults.push(fault.hint("an id belongs to one account: choose another one"));
         }
     }

@@ -131,7 +131,7 @@ fn parameters<'a>(inputs: &'a Inputs, request: &ImageRequest, faults: &mut Vec<F
                 None => {
                     let message =
                         format!("the parameter `{name}` is `{text}`, where {} is wanted", parameter.kind.noun());
-                    faults.push(Fault::new(COMMAND_LINE, message));
+                    faults.push(Fault::new(COMMAND_LINE, message).hint(format!("write `{name}=` and such a value")));
                 }
             }
         }

@@ -8,7 +8,7 @@
 use super::{Disk, Filesystem, Partition, PartitionRole, Volume, VolumeGroup};
 use crate::base::ids::{LvmId, Uuid};
 use crate::base::size::{Bytes, EXTENT, Extents, MIB, SECTOR, Sectors};
-use crate::input::{self, Fault, Located, Place, Recipe, Role, VolumeEntry};
+use crate::input::{self, DiskEntry, Fault, Located, Place, Recipe, Role, VolumeEntry};
 
 /// Sectors per MiB, to which partitions are aligned.
 const ALIGNMENT: u64 = MIB / SECTOR;
@@ -33,6 +33,7 @@ struct Wish {
     weight: u32,
     maximum: Option<Bytes>,
     filesystem: input::Filesystem,
+    filesystem_place: Place,
     mount: Located<String>,
     options: Option<String>,
 }
@@ -58,7 +59,7 @@ pub(super) fn disk(name: &str, recipe: &Recipe, roles: &[Role], faults: &mut Vec
     let extents = Extents(lvm.bytes().0.saturating_sub(PE_START) / EXTENT);
     let wishes = wishes(recipe, roles, faults);
     together(&wishes, recipe.disk.place, faults);
-    let volumes = place(&namespace, wishes, extents, size, faults);
+    let volumes = place(&namespace, wishes, extents, size, &recipe.disk, faults);
     let volume_group = VolumeGroup {
         name: recipe.disk.volume_group.clone(),
         id: LvmId::derive(&namespace, "group"),
@@ -76,6 +77,7 @@ fn place(
     mut wishes: Vec<Wish>,
     extents: Extents,
     size: Bytes,
+    disk: &DiskEntry,
     faults: &mut Vec<Fault>,
 ) -> Vec<Volume> {
     wishes.sort_by_key(|wish| wish.mount.value != "/");
@@ -90,7 +92,7 @@ fn place(
                 wanted.bytes(),
                 Extents(free).bytes()
             );
-            let fault = Fault::new(wish.size.place, message);
+            let fault = Fault::new(wish.size.place, message).or(disk.size.place);
             faults.push(fault.hint("make the disk larger (`disk.size`, a role's `minimum_size`), or volumes smaller"));
             continue;
         }
@@ -186,6 +188,7 @@ fn change(wish: &mut Wish, entry: &VolumeEntry, first: bool) {
     }
     if let Some(filesystem) = &entry.filesystem {
         wish.filesystem = filesystem.value;
+        wish.filesystem_place = filesystem.place;
     }
     if let Some(mount) = &entry.mount {
         wish.mount = mount.clone();
@@ -200,7 +203,8 @@ fn new(entry: &VolumeEntry, faults: &mut Vec<Fault>) -> Option<Wish> {
     let (Some(size), Some(filesystem)) = (&entry.size, &entry.filesystem) else {
         let key = if entry.size.is_none() { "size" } else { "filesystem" };
         let message = format!("the volume `{name}` is not one of the recipe's, so it needs the key `{key}`");
-        faults.push(Fault::new(entry.place, message));
+        let hint = "a volume of one's own needs `size`, `filesystem` and `mount`";
+        faults.push(Fault::new(entry.place, message).hint(hint));
         return None;
     };
     let swap = filesystem.value == input::Filesystem::Swap;
@@ -220,6 +224,7 @@ fn new(entry: &VolumeEntry, faults: &mut Vec<Fault>) -> Option<Wish> {
         weight: entry.weight.unwrap_or(0),
         maximum: entry.maximum.as_ref().map(|maximum| maximum.value),
         filesystem: filesystem.value,
+        filesystem_place: filesystem.place,
         mount,
         options: entry.options.clone(),
     })
@@ -235,23 +240,27 @@ fn together(wishes: &[Wish], disk: Place, faults: &mut Vec<Fault>) {
             } else {
                 format!("the volume `{}` has a filesystem, so `none` is no mount point for it", wish.name)
             };
-            faults.push(Fault::new(wish.mount.place, message));
+            let hint = if swap { "leave `mount` out" } else { "write the path of a folder" };
+            faults.push(Fault::new(wish.mount.place, message).hint(hint));
         }
         let earlier = wishes[..at].iter().find(|other| other.mount.value == wish.mount.value && !swap);
         if let Some(other) = earlier {
             let message = format!("{} is the mount point of `{}` already", wish.mount.value, other.name);
-            faults.push(Fault::new(wish.mount.place, message).hint("a folder can hold one volume"));
+            let fault = Fault::new(wish.mount.place, message).or(other.mount.place);
+            faults.push(fault.hint("a folder can hold one volume"));
         }
         let needed = matches!(wish.mount.value.as_str(), "/" | "/var" | "/home");
         let late = matches!(wish.filesystem, input::Filesystem::Ext4AtFirstBoot | input::Filesystem::XfsAtFirstBoot);
         if needed && late {
             let message = format!("the image fills {}, so it cannot be formatted at first boot", wish.mount.value);
-            faults.push(Fault::new(wish.place, message).hint("use the filesystem `ext4` for it"));
+            let fault = Fault::new(wish.place, message).or(wish.filesystem_place).or(wish.mount.place);
+            faults.push(fault.hint("use the filesystem `ext4` for it"));
         }
         if wish.maximum.is_some_and(|maximum| maximum < wish.size.value) {
             let maximum = wish.maximum.unwrap_or_default();
             let message = format!("the maximum of {maximum} is smaller than the size of {}", wish.size.value);
-            faults.push(Fault::new(wish.place, message));
+            let fault = Fault::new(wish.place, message).or(wish.size.place);
+            faults.push(fault.hint("raise the maximum, or leave it out"));
         }
         let smallest = match wish.filesystem {
             input::Filesystem::XfsAtFirstBoot => Bytes(300 * MIB),
@@ -261,7 +270,8 @@ fn together(wishes: &[Wish], disk: Place, faults: &mut Vec<Fault>) {
         if wish.size.value < smallest {
             let message =
                 format!("the volume `{}` has {}; its filesystem needs {smallest}", wish.name, wish.size.value);
-            faults.push(Fault::new(wish.size.place, message));
+            let hint = format!("give it at least {smallest}");
+            faults.push(Fault::new(wish.size.place, message).hint(hint));
         }
     }
     if !wishes.iter().any(|wish| wish.mount.value == "/") {

@@ -33,7 +33,7 @@ pub(super) fn render(text: &str, context: &Context<'_>, place: Place, inner: boo
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
-    // Only for the range of an error; nothing of its report, which shows values, is printed.
+    // So that an error names what is undefined; nothing of its report, which shows values, is printed.
     environment.set_debug(true);
     let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
     let mut failed = None;
@@ -48,11 +48,6 @@ pub(super) fn render(text: &str, context: &Context<'_>, place: Place, inner: boo
     rendered.map_err(|error| {
         let line = error.line().and_then(|line| u32::try_from(line).ok()).unwrap_or(1);
         let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-        let part = error.range().and_then(|range| text.get(range)).map(str::trim).filter(|part| part.len() < 80);
-        let what = match part {
-            Some(part) if !part.is_empty() && !what.contains(part) => format!("{what} (`{part}`)"),
-            _ => what,
-        };
         let (place, what) = if inner {
             (place, format!("line {line} of the template: {what}"))
         } else {
