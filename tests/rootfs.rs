@@ -84,9 +84,20 @@ fn assemble(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
     };
     let plan = plan(&packages);
     let work = path("work");
-    let request =
-        rootfs::AssembleRequest { plan: &plan, packages: &packages, work: &work, node_executable: b"#!/bin/sh\n" };
-    rootfs::assemble(&request, progress)?;
+    let store = imgbuild::store::Store::open(&work.join("cache"))?;
+    let place = store.work()?;
+    let request = rootfs::AssembleRequest {
+        plan: &plan,
+        packages: &packages,
+        store: &store,
+        work: place.path(),
+        node_executable: b"#!/bin/sh\n",
+    };
+    let assembled = rootfs::assemble(&request, progress)?;
+    let manifest = store.write_layer("result", &assembled.tree)?;
+    drop(manifest);
+    drop(assembled);
+    place.remove()?;
     Ok(b"null".to_vec())
 }
 

@@ -31,13 +31,6 @@ impl Owners {
         })
     }
 
-    /// Adds the plan's accounts, which need not be in the files yet.
-    pub(super) fn with(mut self, groups: &[Group], users: &[User]) -> Self {
-        self.groups.extend(groups.iter().map(|group| (group.name.clone(), group.gid)));
-        self.users.extend(users.iter().map(|user| (user.name.clone(), user.uid)));
-        self
-    }
-
     /// The number of a user's name, otherwise the number given beside it (as dpkg does for archive members).
     pub(super) fn user(&self, name: &[u8], number: u32) -> u32 {
         std::str::from_utf8(name).ok().and_then(|name| self.users.get(name)).copied().unwrap_or(number)

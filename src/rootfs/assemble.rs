@@ -1,13 +1,16 @@
 //! From packages to a finished root: the steps in their order.
 
-use super::Tree;
-use super::deferred::Deferred;
-use super::install::install;
+use super::boot_files;
 use super::root::Root;
-use crate::base::progress::Progress;
+use super::{Tree, collect, layers};
+use crate::base::digest::Digest;
+use crate::base::progress::{Progress, Unit};
 use crate::package::{BuildPlan, PackageSet};
-use anyhow::{Context as _, Result};
-use std::path::Path;
+use crate::sandbox::mount::Guard;
+use crate::store::Store;
+use anyhow::{Context as _, Result, anyhow};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// What a root is assembled from. Only a sandbox worker can do it.
 #[derive(Clone, Copy)]
@@ -16,16 +19,24 @@ pub struct AssembleRequest<'a> {
     pub plan: &'a BuildPlan,
     /// Its packages, at hand.
     pub packages: &'a PackageSet,
-    /// An empty folder on disk for this build alone; it must outlive the tree.
+    /// Where base layers are kept.
+    pub store: &'a Store,
+    /// An empty folder on disk for this build alone; it must outlive what is assembled.
     pub work: &'a Path,
     /// The guest's executable.
     pub node_executable: &'a [u8],
 }
 
+impl AssembleRequest<'_> {
+    pub(super) fn downloads(&self) -> BTreeMap<Digest, PathBuf> {
+        self.packages.downloads.iter().cloned().collect()
+    }
+}
+
 /// A finished root.
 #[derive(Debug)]
 pub struct Assembled {
-    /// The root as a value, contents by path below the mounted root.
+    /// The root as a value; contents are read below the merged root, which stays mounted as long as this value lives.
     pub tree: Tree,
     /// Where the kernel is in the tree (`boot/vmlinuz-...`).
     pub kernel: String,
@@ -33,24 +44,47 @@ pub struct Assembled {
     pub initrd: String,
     /// The kernel's version as `uname -r` will say it.
     pub kernel_version: String,
+    /// The merged root.
+    root: Guard,
 }
 
-/// Assembles the root of an image.
+impl Assembled {
+    /// The merged root: a folder in which commands of the image can be run ([`crate::sandbox::Command`]).
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.root.target()
+    }
+}
+
+/// Assembles the root of an image: the base layer (from the store, or built and kept there), the role over it.
 ///
 /// # Errors
 /// When a package cannot be unpacked or configured (with package, script and the end of what it said), an overlay does
 /// not fit, or the tree holds something that an image cannot keep.
 pub fn assemble(request: &AssembleRequest<'_>, progress: &dyn Progress) -> Result<Assembled> {
-    let folder = request.work.join("root");
-    std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-    let root = Root::open(&folder)?;
-    let deferred = Deferred::create(&request.work.join("stand-ins"))?;
-    let plan = request.plan;
-    install(&root, &request.packages.base, &plan.image.base, plan.epoch, &deferred, progress)
-        .context("installing the base packages")?;
-    if !request.packages.role.is_empty() {
-        install(&root, &request.packages.role, &plan.image.role, plan.epoch, &deferred, progress)
-            .context("installing the role's packages")?;
-    }
-    Ok(Assembled { tree: Tree::default(), kernel: String::new(), initrd: String::new(), kernel_version: String::new() })
+    let base = layers::base(request, progress)?;
+    // The base does not change any more, so that it can be kept while the role is built over it.
+    let guard = std::thread::scope(|scope| {
+        let keeping = scope.spawn(|| match &base.to_keep {
+            Some(tree) => request.store.write_layer(&request.plan.base_layer_id, tree).map(drop),
+            None => Ok(()),
+        });
+        let guard = layers::role(request, &base.folder, progress);
+        let kept = keeping.join().map_err(|_| anyhow!("the thread that keeps the base layer ended early"));
+        let guard = guard?;
+        kept?.context("keeping the base layer")?;
+        Ok::<Guard, anyhow::Error>(guard)
+    })?;
+    let phase = progress.phase("collect", 0, Unit::Items);
+    let tree = collect::collect(guard.target(), request.plan.epoch)?;
+    drop(phase);
+    let kernels = boot_files::kernels(&Root::open(guard.target())?)?;
+    let newest = kernels.first().context("the root has no kernel below /boot")?;
+    Ok(Assembled {
+        tree,
+        kernel: newest.image.clone(),
+        initrd: newest.initrd.clone(),
+        kernel_version: newest.version.clone(),
+        root: guard,
+    })
 }

@@ -1,16 +1,35 @@
 //! Stand-ins for programs that many scripts start and once is enough: they only note that they were asked for, and
 //! what they stand for runs at the end. They are shown inside the sandbox alone; nothing of them is in the tree.
 
-use anyhow::{Context as _, Result};
+use super::boot_files::Kernel;
+use super::root::Root;
+use super::scripts;
+use crate::base::epoch::Epoch;
+use crate::base::progress::{Phase, Progress};
+use crate::sandbox::{Access, Command, Stdin};
+use anyhow::{Context as _, Result, anyhow};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Where the stand-ins are shown inside.
-pub(super) const INSIDE: &str = "/run/imgbuild";
-/// Programs that only note their command line.
-const NOTING: [&str; 0] = [];
+const INSIDE: &str = "/run/imgbuild";
+/// Where programs are looked for, after the stand-ins.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Programs, by where they are in a root, that scripts start by name.
+const BY_NAME: [&str; 6] = [
+    "usr/sbin/depmod",
+    "usr/sbin/ldconfig",
+    "usr/sbin/update-ca-certificates",
+    "usr/sbin/update-initramfs",
+    "usr/bin/py3compile",
+    "usr/bin/systemd-hwdb",
+];
+/// Programs that scripts start by path; what they make is a cache that no image holds.
+const BY_PATH: [&str; 1] = ["usr/bin/mandb"];
+/// Separates the words of a command line that was asked for.
+const SEPARATOR: char = '\u{1f}';
 
 /// The stand-ins of one layer and what was asked of them.
 #[derive(Debug)]
@@ -19,31 +38,137 @@ pub(super) struct Deferred {
 }
 
 impl Deferred {
-    /// Makes the stand-ins in an empty folder.
+    /// Makes a place for stand-ins; the folder must not exist.
     pub(super) fn create(folder: &Path) -> Result<Self> {
         let making = || format!("making stand-ins in {}", folder.display());
-        let bin = folder.join("bin");
-        fs::create_dir_all(&bin).with_context(making)?;
+        fs::create_dir_all(folder.join("bin")).with_context(making)?;
         fs::write(folder.join("asked"), b"").with_context(making)?;
-        for name in NOTING {
-            let script =
-                format!("#!/bin/sh\n# imgbuild: noted, done once at the end\necho {name} \"$@\" >> {INSIDE}/asked\n");
-            let path = bin.join(name);
-            fs::write(&path, script).with_context(making)?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).with_context(making)?;
-        }
+        fs::write(folder.join("nothing"), b"#!/bin/sh\nexit 0\n").with_context(making)?;
+        fs::set_permissions(folder.join("nothing"), fs::Permissions::from_mode(0o755)).with_context(making)?;
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// Where they are outside.
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
+    /// A command in the root for whose children the stand-ins take the place of the programs that are there by now.
+    pub(super) fn command(&self, root: &Root, epoch: Epoch, program: &str) -> Result<Command> {
+        for path in BY_NAME {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            let script = self.folder.join("bin").join(name);
+            if !script.exists() && root.find(path.as_bytes())?.is_some() {
+                let text = format!(
+                    "#!/bin/sh\n{{ printf %s {name}; [ $# -eq 0 ] || printf '\\037%s' \"$@\"; echo; }} >> {INSIDE}/asked\n"
+                );
+                fs::write(&script, text)
+                    .and_then(|()| fs::set_permissions(&script, fs::Permissions::from_mode(0o755)))
+                    .with_context(|| format!("making a stand-in for {name}"))?;
+            }
+        }
+        let mut command = scripts::command(root, epoch, program)
+            .bind(&self.folder, INSIDE, Access::ReadWrite)
+            .env("PATH", format!("{INSIDE}/bin:{PATH}"));
+        for path in BY_PATH {
+            if root.find(path.as_bytes())?.is_some() {
+                command = command.bind(self.folder.join("nothing"), format!("/{path}"), Access::ReadWrite);
+            }
+        }
+        Ok(command)
     }
 
-    /// The command lines asked for, each once.
-    pub(super) fn asked(&self) -> Result<BTreeSet<String>> {
+    /// The command lines asked for, each once, and forgets them.
+    fn take(&self) -> Result<BTreeSet<Vec<String>>> {
         let path = self.folder.join("asked");
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        Ok(text.lines().map(str::to_owned).collect())
+        fs::write(&path, b"").with_context(|| format!("writing {}", path.display()))?;
+        Ok(text.lines().map(|line| line.split(SEPARATOR).map(str::to_owned).collect()).collect())
+    }
+
+    /// Does what was asked for, each thing once, side by side where one does not need the other. `initramfs` says
+    /// whether inputs of the initial ramdisk changed beside what scripts asked for.
+    pub(super) fn run(
+        &self,
+        root: &Root,
+        kernels: &[Kernel],
+        initramfs: bool,
+        epoch: Epoch,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let asked = self.take()?;
+        let work =
+            Work { root, epoch, phase: progress.phase("finish", 0, crate::base::progress::Unit::Items), progress };
+        let of = |name: &str| -> Vec<&Vec<String>> { asked.iter().filter(|line| line[0] == name).collect() };
+        let missing =
+            kernels.iter().any(|kernel| root.find(kernel.initrd.as_bytes()).is_ok_and(|found| found.is_none()));
+        let initramfs = initramfs || missing || !of("update-initramfs").is_empty();
+        for line in of("ldconfig").iter().take(1) {
+            work.line(line)?;
+        }
+        let others = || -> Result<()> {
+            for line in of("systemd-hwdb") {
+                work.line(line)?;
+            }
+            let certificates = of("update-ca-certificates");
+            let fresh = certificates.iter().find(|line| line.iter().any(|word| word == "--fresh" || word == "-f"));
+            if let Some(line) = fresh.or(certificates.first()) {
+                work.line(line)?;
+            }
+            work.side_by_side(&of("py3compile"))
+        };
+        let boot = || -> Result<()> {
+            let asked_for = of("depmod");
+            for line in &asked_for {
+                work.line(line)?;
+            }
+            if initramfs && root.find(b"usr/sbin/update-initramfs")?.is_some() {
+                for kernel in kernels {
+                    work.initramfs(kernel)?;
+                }
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let other = scope.spawn(others);
+            let booted = boot();
+            other.join().map_err(|_| anyhow!("a thread ended before its work was done"))??;
+            booted
+        })
+    }
+}
+
+/// What the deferred work shares.
+struct Work<'a> {
+    root: &'a Root,
+    epoch: Epoch,
+    phase: Phase<'a>,
+    progress: &'a dyn Progress,
+}
+
+impl Work<'_> {
+    fn line(&self, line: &[String]) -> Result<()> {
+        let (program, arguments) = line.split_first().context("a command line has a first word")?;
+        self.phase.item(1, program.clone());
+        scripts::command(self.root, self.epoch, program).args(arguments).run(|said| self.progress.log(said))
+    }
+
+    fn initramfs(&self, kernel: &Kernel) -> Result<()> {
+        self.phase.item(1, format!("initramfs {}", kernel.version));
+        scripts::command(self.root, self.epoch, "update-initramfs")
+            .args(["-c", "-k", &kernel.version])
+            .run(|said| self.progress.log(said))
+            .with_context(|| format!("making the initial ramdisk of Linux {}", kernel.version))
+    }
+
+    /// Runs command lines in one sandbox, as many at a time as there are processors.
+    fn side_by_side(&self, lines: &[&Vec<String>]) -> Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        self.phase.item(lines.len() as u64, lines[0][0].clone());
+        let quoted = |word: &String| format!("'{}'", word.replace('\'', "'\\''"));
+        let input: String =
+            lines.iter().map(|line| line.iter().map(quoted).collect::<Vec<_>>().join(" ") + "\0").collect();
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).to_string();
+        scripts::command(self.root, self.epoch, "xargs")
+            .args(["-0", "-P", &threads, "-n", "1", "sh", "-c"])
+            .stdin(Stdin::Bytes(input.into_bytes()))
+            .run(|said| self.progress.log(said))
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Incoming {
     pub(super) info_name: String,
     /// Conffiles that the package ships, without leading slash, in the order of its list.
     pub(super) conffiles: Vec<String>,
+    /// Conffiles that upgrades are to remove, without leading slash.
+    pub(super) obsolete_conffiles: Vec<String>,
     /// Packages that must come before, by relation: Pre-Depends and Depends.
     needs: Vec<Vec<String>>,
     /// Packages (real and virtual names) whose files it may take over.
@@ -30,13 +32,11 @@ impl Incoming {
         let opening = || format!("opening package {} {}", file.pin.name, file.pin.version);
         let deb = Deb::open(&file.file).with_context(opening)?;
         let control = deb.control().with_context(opening)?;
-        let conffiles = control
-            .lines("conffiles")
-            .with_context(opening)?
-            .into_iter()
-            .filter(|line| line.starts_with('/'))
-            .map(|line| line.trim().trim_start_matches('/').to_owned())
-            .collect();
+        let lines = control.lines("conffiles").with_context(opening)?;
+        let path = |text: &str| text.trim().trim_start_matches('/').to_owned();
+        let conffiles = lines.iter().filter(|line| line.starts_with('/')).map(|line| path(line)).collect();
+        let obsolete_conffiles =
+            lines.iter().filter_map(|line| line.strip_prefix("remove-on-upgrade ")).map(path).collect();
         let stanza = control.stanza().with_context(opening)?;
         let same = stanza.get("Multi-Arch").is_some_and(|value| value == "same");
         let info_name =
@@ -47,7 +47,18 @@ impl Incoming {
         let provides = relations(&stanza, "Provides").into_iter().flatten().collect();
         let yes = |field: &str| stanza.get(field).is_some_and(|value| value == "yes");
         let essential = yes("Essential");
-        Ok(Self { pin: file.pin.clone(), deb, info_name, conffiles, needs, replaces, provides, essential, control })
+        Ok(Self {
+            pin: file.pin.clone(),
+            deb,
+            info_name,
+            conffiles,
+            obsolete_conffiles,
+            needs,
+            replaces,
+            provides,
+            essential,
+            control,
+        })
     }
 
     /// Whether it has this maintainer script.
@@ -161,12 +172,6 @@ impl Order {
             }
         }
         closure.into_iter().collect()
-    }
-
-    /// The package of that name, if it is in this layer.
-    pub(super) fn named(&self, name: &str) -> Option<&Incoming> {
-        let found = self.by_name.get(name)?.first()?;
-        Some(&self.packages[*found]).filter(|package| package.pin.name == name)
     }
 }
 

@@ -1,13 +1,19 @@
 //! Assembles the root filesystem: unpack, configure in the sandbox, overlay, deferred work, clean, collect.
 
 mod accounts;
+mod archive;
 mod assemble;
+mod boot_files;
+mod clean;
+mod collect;
 mod database;
 mod deferred;
 mod incoming;
 mod install;
+mod layers;
 mod md5;
 pub mod node;
+mod overlay;
 mod parallel;
 mod root;
 mod scripts;

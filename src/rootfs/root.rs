@@ -133,6 +133,24 @@ impl Root {
         finish(&file, mode, owner).with_context(writing)
     }
 
+    /// Writes a whole file from a stream, replacing whatever file or link has that name.
+    pub(super) fn copy(&self, path: &str, from: &mut impl std::io::Read, mode: u32, owner: (u32, u32)) -> Result<()> {
+        let writing = || format!("writing {} in the root", shown(path.as_bytes()));
+        let (folder, name) = self.parent(path.as_bytes()).with_context(writing)?;
+        let mut file = create(&folder, name).with_context(writing)?;
+        std::io::copy(from, &mut file).with_context(writing)?;
+        finish(&file, mode, owner).with_context(writing)
+    }
+
+    /// Gives a file a further name.
+    pub(super) fn hard_link(&self, path: &str, target: &str) -> Result<()> {
+        let linking = || format!("linking {} in the root", shown(path.as_bytes()));
+        let (from_folder, from) = self.parent(target.as_bytes()).with_context(linking)?;
+        let (folder, name) = self.parent(path.as_bytes()).with_context(linking)?;
+        remove_name(&folder, name).with_context(linking)?;
+        sys::linkat(&from_folder, from, &folder, name, AtFlags::empty()).with_context(linking)
+    }
+
     /// Makes a symbolic link, replacing whatever file or link has that name.
     pub(super) fn link(&self, path: &str, target: &str, owner: (u32, u32)) -> Result<()> {
         let linking = || format!("linking {} in the root", shown(path.as_bytes()));
@@ -150,6 +168,27 @@ impl Root {
             self.lookup(path.as_bytes(), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC).with_context(making)?,
         );
         finish(&file, mode, owner).with_context(making)
+    }
+
+    /// Removes an extended attribute of a folder and of all folders in it; those without it are fine.
+    pub(super) fn drop_attribute(&self, path: &str, name: &str) -> Result<()> {
+        let dropping = || format!("removing {name} of {} in the root", shown(path.as_bytes()));
+        let folder = match self.lookup(path.as_bytes(), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC) {
+            Ok(folder) => folder,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            Err(error) => return Err(error).with_context(dropping),
+        };
+        match sys::fremovexattr(&folder, name) {
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+            Err(error) => return Err(error).with_context(dropping),
+        }
+        for inner in self.list(path)? {
+            let inner = format!("{path}/{inner}");
+            if self.find(inner.as_bytes())?.is_some_and(|found| found.kind == FileType::Directory) {
+                self.drop_attribute(&inner, name)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes a file, link or folder with all that is in it; nothing there is fine.

@@ -6,7 +6,7 @@ use super::incoming::Incoming;
 use super::root::Root;
 use crate::base::epoch::Epoch;
 use crate::base::progress::Progress;
-use crate::sandbox::{Access, Command};
+use crate::sandbox::Command;
 use anyhow::{Context as _, Result, bail};
 use std::fmt::Write as _;
 
@@ -14,8 +14,6 @@ use std::fmt::Write as _;
 const STAGE: &str = "var/lib/dpkg/imgbuild.ci";
 /// Says that services are not to be started (policy-rc.d(8)).
 const POLICY: &str = "usr/sbin/policy-rc.d";
-/// Where programs are looked for, after the stand-ins.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A command in the root, with the environment that makes its result the same every time.
 pub(super) fn command(root: &Root, epoch: Epoch, program: &str) -> Command {
@@ -27,13 +25,7 @@ pub(super) fn command(root: &Root, epoch: Epoch, program: &str) -> Command {
         .env("DEBIAN_FRONTEND", "noninteractive")
         .env("UCF_FORCE_CONFFOLD", "1")
         .env("SYSTEMD_OFFLINE", "1")
-}
-
-/// The same, with stand-ins for what is done once at the end.
-pub(super) fn deferring(root: &Root, epoch: Epoch, program: &str, deferred: &Deferred) -> Command {
-    command(root, epoch, program)
-        .bind(deferred.folder(), super::deferred::INSIDE, Access::ReadWrite)
-        .env("PATH", format!("{}/bin:{PATH}", super::deferred::INSIDE))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
 }
 
 /// Keeps services from being started while scripts run.
@@ -72,7 +64,8 @@ pub(super) fn preinst(
         writeln!(script, "run {at} '{}' '{}'", package.pin.name, package.pin.architecture)?;
     }
     let version = dpkg_version(root)?;
-    let result = deferring(root, epoch, "/bin/sh", deferred)
+    let result = deferred
+        .command(root, epoch, "/bin/sh")?
         .args(["-c", &script])
         .env("DPKG_MAINTSCRIPT_NAME", "preinst")
         .env("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1")
@@ -114,7 +107,7 @@ pub(super) fn configure(
     advance: &mut dyn FnMut(&str),
     progress: &dyn Progress,
 ) -> Result<()> {
-    let mut command = deferring(root, epoch, "/usr/bin/dpkg", deferred).args([
+    let mut command = deferred.command(root, epoch, "/usr/bin/dpkg")?.args([
         "--force-confold",
         "--force-confdef",
         "--force-unsafe-io",

@@ -61,13 +61,13 @@ fn stanza(text: &mut String, package: &Incoming, listing: &Listing) -> Result<()
             text.push_str("Status: install ok unpacked\n");
         }
     }
-    let shipped: Vec<_> =
-        package.conffiles.iter().filter_map(|path| Some((path, listing.conffiles.get(path)?))).collect();
-    if !shipped.is_empty() {
-        text.push_str("Conffiles:\n");
-        for (path, digest) in shipped {
-            writeln!(text, " /{path} {digest}")?;
-        }
+    let shipped =
+        package.conffiles.iter().filter_map(|path| Some(format!(" /{path} {}\n", listing.conffiles.get(path)?)));
+    // What is to be removed on upgrades is not shipped; dpkg notes it as a conffile not handled yet.
+    let obsolete = package.obsolete_conffiles.iter().map(|path| format!(" /{path} newconffile remove-on-upgrade\n"));
+    let lines: String = shipped.chain(obsolete).collect();
+    if !lines.is_empty() {
+        write!(text, "Conffiles:\n{lines}")?;
     }
     text.push('\n');
     Ok(())

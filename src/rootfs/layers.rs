@@ -1,0 +1,104 @@
+//! The base layer: taken from the store or built and kept there; and the role's layer over it.
+
+use super::assemble::AssembleRequest;
+use super::deferred::Deferred;
+use super::install::install;
+use super::root::Root;
+use super::{boot_files, clean, collect, overlay};
+use crate::base::progress::{Progress, Unit};
+use crate::base::tree::Tree;
+use crate::sandbox::mount;
+use anyhow::{Context as _, Result};
+use std::path::{Path, PathBuf};
+
+/// What the initial ramdisk is made of: when a role changes something below one of these, it is made again.
+const INITRAMFS_INPUTS: [&str; 16] = [
+    "boot",
+    "etc/crypttab",
+    "etc/default/console-setup",
+    "etc/default/keyboard",
+    "etc/initramfs-tools",
+    "etc/lvm",
+    "etc/mdadm",
+    "etc/modprobe.d",
+    "etc/modules",
+    "etc/multipath.conf",
+    "etc/udev",
+    "usr/lib/modprobe.d",
+    "usr/lib/modules",
+    "usr/lib/systemd/network",
+    "usr/lib/udev/rules.d",
+    "usr/share/initramfs-tools",
+];
+
+/// A base layer, materialised.
+pub(super) struct Base {
+    pub(super) folder: PathBuf,
+    /// Its tree, when it was built now and is not in the store yet.
+    pub(super) to_keep: Option<Tree>,
+}
+
+/// Takes the base layer from the store or builds it.
+pub(super) fn base(request: &AssembleRequest<'_>, progress: &dyn Progress) -> Result<Base> {
+    let plan = request.plan;
+    let folder = directory(request.work, "base")?;
+    if let Some(layer) = request.store.layer(&plan.base_layer_id)? {
+        let phase = progress.phase("base", 0, Unit::Bytes);
+        match layer.materialise(&folder) {
+            Ok(_) => return Ok(Base { folder, to_keep: None }),
+            Err(error) => progress.warn(format!("the kept base layer cannot be used, it is built again: {error:#}")),
+        }
+        drop(phase);
+        std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+        directory(request.work, "base")?;
+    }
+    let root = Root::open(&folder)?;
+    let deferred = Deferred::create(&request.work.join("base-stand-ins"))?;
+    overlay::check(&plan.image.base)?;
+    install(&root, &request.packages.base, &plan.image.base, plan.epoch, &deferred, progress)
+        .context("installing the base packages")?;
+    overlay::lay(&root, &plan.image.base, &request.downloads(), plan.epoch, progress)?;
+    boot_files::describe_root_to_initramfs(&root)?;
+    overlay::run_scripts(&root, &plan.image.base, plan.epoch, progress)?;
+    deferred.run(&root, &boot_files::kernels(&root)?, true, plan.epoch, progress)?;
+    clean::clean(&root, plan.epoch)?;
+    overlay::lay_missing(&root, &plan.image.base)?;
+    let tree = collect::collect(&folder, plan.epoch)?;
+    Ok(Base { folder, to_keep: Some(tree) })
+}
+
+/// Builds the role's layer over the base; gives the merged root, which stays mounted as long as the guard lives.
+pub(super) fn role(request: &AssembleRequest<'_>, base: &Path, progress: &dyn Progress) -> Result<mount::Guard> {
+    let plan = request.plan;
+    let (upper, merged) = (directory(request.work, "upper")?, directory(request.work, "root")?);
+    let guard = mount::overlay(&[base], &upper, &directory(request.work, "overlay")?, &merged)?;
+    let root = Root::open(&merged)?;
+    let layer = &plan.image.role;
+    let deferred = Deferred::create(&request.work.join("role-stand-ins"))?;
+    overlay::check(layer)?;
+    install(&root, &request.packages.role, layer, plan.epoch, &deferred, progress)
+        .context("installing the role's packages")?;
+    overlay::lay(&root, layer, &request.downloads(), plan.epoch, progress)?;
+    overlay::run_scripts(&root, layer, plan.epoch, progress)?;
+    let changed = Root::open(&upper)?;
+    let mut initramfs = false;
+    for path in INITRAMFS_INPUTS {
+        initramfs |= changed.find(path.as_bytes())?.is_some();
+    }
+    let kernels = boot_files::kernels(&root)?;
+    deferred.run(&root, &kernels, initramfs, plan.epoch, progress)?;
+    clean::clean(&root, plan.epoch)?;
+    for layer in [&plan.image.base, layer] {
+        overlay::lay_missing(&root, layer)?;
+    }
+    boot_files::write(&root, plan, request.node_executable, &kernels)?;
+    Ok(guard)
+}
+
+fn directory(work: &Path, name: &str) -> Result<PathBuf> {
+    let folder = work.join(name);
+    std::fs::create_dir(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .with_context(|| format!("setting the mode of {}", folder.display()))?;
+    Ok(folder)
+}
