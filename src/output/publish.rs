@@ -69,6 +69,7 @@ pub struct Staging {
     _lock: File,
     home: PathBuf,
     artifacts: Vec<Artifact>,
+    earlier: Option<Published>,
 }
 
 impl Staging {
@@ -87,7 +88,7 @@ impl Staging {
         let lock = files::open(folder.path())?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .with_context(|| format!("locking {}", folder.path().display()))?;
-        Ok(Self { folder, _lock: lock, home, artifacts: Vec::new() })
+        Ok(Self { folder, _lock: lock, home, artifacts: Vec::new(), earlier: None })
     }
 
     /// The folder to write to.
@@ -105,11 +106,19 @@ impl Staging {
         File::create(&path).with_context(|| format!("creating {}", path.display()))
     }
 
-    /// Takes over what an earlier build of the same id wrote and this one does not write again, without copying.
+    /// Takes over, without copying, what an earlier build of the same id wrote and this one does not write again. Which
+    /// those are is decided when publishing; until then the folder holds none of them, so that nothing written here can
+    /// reach an earlier result through a link.
     ///
     /// # Errors
-    /// When a link cannot be made.
+    /// Never yet; linking happens in [`Staging::publish`].
     pub fn carry_over(&mut self, earlier: &Published) -> Result<()> {
+        self.earlier = Some(earlier.clone());
+        Ok(())
+    }
+
+    fn link_earlier(&mut self) -> Result<()> {
+        let Some(earlier) = self.earlier.take() else { return Ok(()) };
         for artifact in &earlier.manifest.artifacts {
             let taken = self.artifacts.iter().any(|own| own.file == artifact.file);
             if !taken && artifact.kind != ArtifactKind::Sbom {
@@ -142,6 +151,7 @@ impl Staging {
     /// # Errors
     /// When any step fails; what was there before is then untouched.
     pub fn publish(mut self, build: &BuildPlan) -> Result<Published> {
+        self.link_earlier()?;
         let folder = self.folder().to_owned();
         let write = |name: &str, bytes: &[u8]| {
             let path = folder.join(name);

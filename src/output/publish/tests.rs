@@ -62,9 +62,10 @@ fn a_further_format_joins_what_was_published_before() {
     let mut build = example::build_plan();
     build.image_id = "one".to_owned();
     let mut staging = Staging::begin(out.path(), "haproxy").unwrap();
+    staging.carry_over(&first).unwrap();
+    assert!(!staging.folder().join("haproxy.qcow2").exists(), "nothing written now may reach an earlier result");
     fs::write(staging.folder().join("haproxy.raw"), "raw image").unwrap();
     staging.add("haproxy.raw", ArtifactKind::Raw).unwrap();
-    staging.carry_over(&first).unwrap();
     let both = staging.publish(&build).unwrap();
     let expected = ["SHA256SUMS", "haproxy.qcow2", "haproxy.raw", "manifest.json", "sbom.spdx.json"];
     assert_eq!(names(&both.folder), expected);
