@@ -1,7 +1,8 @@
 //! A finished file of a result: its name, length, digest and what it is.
 
 use crate::base::digest::Digest;
-use anyhow::{Context as _, Result};
+use crate::base::files;
+use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -38,14 +39,29 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// Reads a file of this folder to its end and describes it.
+    /// Reads files of this folder to their ends and describes them. Meanwhile they are made durable: disk and processor
+    /// work at the same time.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub fn describe(folder: &Path, file: &str, kind: ArtifactKind) -> Result<Self> {
-        let path = folder.join(file);
-        let (sha256, size) = Digest::of_reader(crate::base::files::open(&path)?)
-            .with_context(|| format!("reading {}", path.display()))?;
-        Ok(Self { file: file.to_owned(), kind, size, sha256 })
+    /// When one cannot be read or synchronised.
+    pub fn describe(folder: &Path, files: &[(String, ArtifactKind)]) -> Result<Vec<Self>> {
+        std::thread::scope(|scope| {
+            let running: Vec<_> =
+                files.iter().map(|(file, kind)| scope.spawn(move || describe(folder, file, *kind))).collect();
+            running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a digest thread died"))).collect()
+        })
     }
+}
+
+fn describe(folder: &Path, file: &str, kind: ArtifactKind) -> Result<Artifact> {
+    let path = folder.join(file);
+    let opened = files::open(&path)?;
+    std::thread::scope(|scope| {
+        let durable = scope.spawn(|| opened.sync_data());
+        let (sha256, size) =
+            Digest::of_reader(files::open(&path)?).with_context(|| format!("reading {}", path.display()))?;
+        let synchronised = durable.join().unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()));
+        synchronised.with_context(|| format!("synchronising {}", path.display()))?;
+        Ok(Artifact { file: file.to_owned(), kind, size, sha256 })
+    })
 }

@@ -130,14 +130,21 @@ impl Staging {
         Ok(())
     }
 
-    /// Adds a file that was written into the folder, read once more for its digest.
+    /// Adds files that were written into the folder; they are read once more for their digests, all at once.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn add_all(&mut self, files: &[(String, ArtifactKind)]) -> Result<()> {
+        self.artifacts.extend(Artifact::describe(self.folder(), files)?);
+        Ok(())
+    }
+
+    /// Adds one file.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn add(&mut self, file: &str, kind: ArtifactKind) -> Result<()> {
-        let artifact = Artifact::describe(self.folder(), file, kind)?;
-        self.add_described(artifact);
-        Ok(())
+        self.add_all(&[(file.to_owned(), kind)])
     }
 
     /// Adds a file whose digest is known from writing it.
