@@ -1,5 +1,6 @@
 //! What the cache holds, and making it smaller.
 
+use super::kept::Shelf;
 use super::lock::Lock;
 use super::{Store, work};
 use anyhow::{Context as _, Result};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Bytes that the disk counts in one block of `st_blocks`.
 const BLOCK: u64 = 512;
-/// Touched whenever a layer or a tools root is used: says which were used last.
+/// Touched whenever a layer or an unpacked root is used: says which were used last.
 const USED: &str = "used";
 
 /// How much one kind of thing takes.
@@ -27,6 +28,8 @@ pub struct Usage {
 pub struct Keep {
     /// So many of the layers that were used last.
     pub layers: usize,
+    /// So many of the unpacked base layers that were used last.
+    pub bases: usize,
     /// So many of the tools roots that were used last.
     pub tools: usize,
 }
@@ -36,6 +39,8 @@ pub struct Keep {
 pub struct Pruned {
     /// Layers.
     pub layers: usize,
+    /// Unpacked base layers.
+    pub bases: usize,
     /// Tools roots.
     pub tools: usize,
     /// Work folders of builds that died.
@@ -67,9 +72,10 @@ impl Store {
     pub fn prune(&self, keep: Keep) -> Result<Pruned> {
         let before = size(self.folder());
         let layers = self.prune_kind("layers", keep.layers)?;
-        let tools = self.prune_kind("tools", keep.tools)?;
+        let bases = self.prune_kind(Shelf::Bases.folder(), keep.bases)?;
+        let tools = self.prune_kind(Shelf::Tools.folder(), keep.tools)?;
         let work = self.sweep()?;
-        Ok(Pruned { layers, tools, work, bytes: before.saturating_sub(size(self.folder())) })
+        Ok(Pruned { layers, bases, tools, work, bytes: before.saturating_sub(size(self.folder())) })
     }
 
     fn prune_kind(&self, kind: &str, keep: usize) -> Result<usize> {
@@ -79,7 +85,7 @@ impl Store {
         let mut removed = 0;
         for (_, path) in found.iter().rev().skip(keep) {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            // Whoever uses a tools root holds this lock; a layer that is being read stays readable when it is removed.
+            // Whoever uses a root holds this lock; a layer that is being read stays readable when it is removed.
             let Some(lock) = Lock::alone(&self.folder().join("locks").join(format!("{kind}-{name}")))? else {
                 continue;
             };

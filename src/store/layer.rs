@@ -107,10 +107,14 @@ impl Layer {
 }
 
 fn read_manifest(path: &Path) -> Option<Manifest> {
-    let bytes = files::read(path, MANIFEST_LIMIT).ok()?;
+    parse_manifest(&files::read(path, MANIFEST_LIMIT).ok()?)
+}
+
+/// A digest as text, a line break, and the JSON that it is the digest of; anything else is no manifest.
+fn parse_manifest(bytes: &[u8]) -> Option<Manifest> {
     let (digest, text) = bytes.split_at_checked(64)?;
     let text = text.strip_prefix(b"\n")?;
-    if Digest::parse(std::str::from_utf8(digest).ok()?)? != Digest::of(text) {
+    if Digest::of(text).to_string().as_bytes() != digest {
         return None;
     }
     let manifest: Manifest = serde_json::from_slice(text).ok()?;
@@ -156,4 +160,38 @@ fn store(path: &Path, file: &Packed, pack: &File) -> Result<Digest> {
     }
     ensure!(done == file.size, "it has {done} bytes, and had {}", file.size);
     Ok(hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn manifest(text: &str) -> Vec<u8> {
+        format!("{}\n{text}", Digest::of(text.as_bytes())).into_bytes()
+    }
+
+    #[test]
+    fn manifests_of_another_version_are_none() {
+        let text = r#"{"version":1,"tree":{"entries":[],"contents":""},"digests":[]}"#;
+        assert!(parse_manifest(&manifest(text)).is_some());
+        assert!(parse_manifest(&manifest(&text.replace("n\":1", "n\":2"))).is_none());
+    }
+
+    #[test]
+    fn digests_that_do_not_fit_the_files_are_refused() {
+        let text = r#"{"version":1,"tree":{"entries":[],"contents":""},"digests":["DIGEST"]}"#;
+        let text = text.replace("DIGEST", &Digest::of(b"").to_string());
+        let manifest = parse_manifest(&manifest(&text)).unwrap();
+        let error = packed(&manifest.tree, manifest.digests).err().unwrap();
+        assert_eq!(error.to_string(), "there are more digests than files");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_no_manifest_and_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in ".*") {
+            prop_assert!(parse_manifest(&bytes).is_none());
+            prop_assert!(parse_manifest(&manifest(&text)).is_none());
+        }
+    }
 }

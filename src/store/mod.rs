@@ -1,32 +1,33 @@
-//! The content-addressed cache: packages, layers, tools roots, locks between builds, pruning.
+//! The content-addressed cache: packages, layers, unpacked roots, locks between builds, pruning.
 //!
 //! ```text
 //! <cache>/layers/<id>/manifest   every entry of a layer with owners, modes, attributes and digests (JSON below a digest)
 //! <cache>/layers/<id>/pack       the contents of its regular files, one after the other
 //! <cache>/packages/<xx>/<sha256>.deb, <cache>/indices/   what the network gave: verified packages, files and indices
 //! <cache>/tools/<id>/root/       an unpacked tools root
+//! <cache>/bases/<id>/root/       an unpacked base layer, the lower layer of overlays
 //! <cache>/work/<number>/         where a build works; its `.lock` beside it is held as long as the build lives
 //! <cache>/locks/<name>           locks between builds
 //! ```
 //!
 //! What is published appears whole, by a rename, or not at all. Layers at rest belong to the caller and can be read and
-//! deleted by anyone who owns the cache; work folders and tools roots hold files of many owners and are written and
+//! deleted by anyone who owns the cache; work folders and unpacked roots hold files of many owners and are written and
 //! deleted inside workers only.
 
 mod collect;
 mod housekeeping;
+mod kept;
 mod layer;
 mod lock;
 mod materialise;
 pub mod packages;
-mod tools;
 mod work;
 
 pub use collect::collect;
 pub use housekeeping::{Keep, Pruned, Usage};
+pub use kept::{Kept, Shelf};
 pub use layer::Layer;
 pub use lock::Lock;
-pub use tools::Tools;
 pub use work::Work;
 
 use crate::base::files;
@@ -45,7 +46,7 @@ impl Store {
     /// # Errors
     /// When the folder cannot be created.
     pub fn open(folder: &Path) -> Result<Self> {
-        for kind in ["layers", "tools", "work", "locks"] {
+        for kind in ["layers", "tools", "bases", "work", "locks"] {
             files::create_dir_all(&folder.join(kind))?;
         }
         Ok(Self { folder: folder.to_owned() })
