@@ -35,13 +35,9 @@ pub(super) fn split<'a>(tree: &'a Tree, volumes: &[Volume]) -> Result<Vec<Vec<Me
     if mounts.last().is_none_or(|(mount, _)| !mount.is_empty()) {
         bail!("no volume is mounted at `/`");
     }
-    let sizes: BTreeMap<&[u8], u64> = tree
-        .entries
-        .iter()
-        .filter_map(
-            |entry| if let Kind::File { size } = entry.kind { Some((entry.path.as_slice(), size)) } else { None },
-        )
-        .collect();
+    let is_file = |entry: &&Entry| matches!(entry.kind, Kind::File { .. });
+    let files: BTreeMap<&[u8], &Entry> =
+        tree.entries.iter().filter(is_file).map(|entry| (entry.path.as_slice(), entry)).collect();
     let mut members = vec![Vec::new(); volumes.len()];
     let mut copies: BTreeMap<(usize, &[u8]), Vec<u8>> = BTreeMap::new();
     for entry in &tree.entries {
@@ -60,9 +56,13 @@ pub(super) fn split<'a>(tree: &'a Tree, volumes: &[Volume]) -> Result<Vec<Vec<Me
             let name = path[above.len() + usize::from(!above.is_empty())..].to_vec();
             members[parent].push(Member { path: name, kind: Kind::Directory, entry });
         }
-        let kind = match &entry.kind {
-            Kind::HardLink { target } => hard_link(&mounts, number, target, within, &sizes, &mut copies),
-            kind => kind.clone(),
+        // All names of a file have one owner and mode, the file's: mke2fs would take those of the last name.
+        let (kind, entry) = match &entry.kind {
+            Kind::HardLink { target } => match files.get(target.as_slice()) {
+                Some(file) => (hard_link(&mounts, number, file, within, &mut copies), *file),
+                None => bail!("`/{}` is a further name of `/{}`, which is no file", to_text(path), to_text(target)),
+            },
+            kind => (kind.clone(), entry),
         };
         members[number].push(Member { path: within.to_vec(), kind, entry });
     }
@@ -89,11 +89,11 @@ fn volume_of<'m>(mounts: &[(&'m [u8], usize)], path: &[u8]) -> (&'m [u8], usize)
 fn hard_link<'t>(
     mounts: &[(&[u8], usize)],
     number: usize,
-    target: &'t [u8],
+    file: &'t Entry,
     within: &[u8],
-    sizes: &BTreeMap<&[u8], u64>,
     copies: &mut BTreeMap<(usize, &'t [u8]), Vec<u8>>,
 ) -> Kind {
+    let target = file.path.as_slice();
     let (mount, home) = volume_of(mounts, target);
     if home == number {
         let start = mount.len() + usize::from(!mount.is_empty());
@@ -103,7 +103,7 @@ fn hard_link<'t>(
         return Kind::HardLink { target: copy.clone() };
     }
     copies.insert((number, target), within.to_vec());
-    Kind::File { size: sizes.get(target).copied().unwrap_or(0) }
+    file.kind.clone()
 }
 
 #[cfg(test)]
