@@ -272,7 +272,7 @@ fn missing_suites_components_and_architectures_are_named() {
     assert_eq!(
         said(&error, &scene.server.url, scene.archive.root()),
         "reading suite `forky` of repository `test`: URL/dists/forky has neither InRelease nor Release\nhint: check the \
-         suite's name and the mirror's URL; another mirror can be named with `--repository NAME=URL`"
+         suite's name and the mirror's URL; another mirror can be named with `--repository test=URL`"
     );
     let mut repository = scene.repository();
     repository.components = vec!["mian".to_owned()];
@@ -351,8 +351,8 @@ fn changed_indices_and_bombs_are_refused() {
     assert_eq!(
         scene.refused(),
         format!(
-            "reading suite `trixie` of repository `test`: URL/{name} has digest {}, {} was promised\nhint: the mirror may \
-             be half updated: try again, or name another one with `--repository NAME=URL`",
+            "reading suite `trixie` of repository `test`: URL/{name} has digest {}, {} was promised\nhint: the server may \
+             be half updated: try again, or name another mirror with `--repository test=URL`",
             Digest::of(&other),
             Digest::of(&good)
         )

@@ -159,7 +159,6 @@ fn clear_signed_texts_are_judged_as_the_policy_says() {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn gpgv_agrees_where_it_is_as_strict() {
     if find("gpgv").is_none() {
         eprintln!("SKIPPED: gpgv is not installed");

@@ -188,8 +188,19 @@ fn passing_failures_are_outlasted() {
 fn redirects_are_followed() {
     let scene = Scene::new();
     scene.archive.write("elsewhere.deb", &scene.bytes);
-    scene.server.always("haproxy", Mode::Redirect("/elsewhere.deb".to_owned()));
-    scene.fetched();
+    let full = format!("{}/elsewhere.deb", scene.server.url);
+    for to in ["/elsewhere.deb", "../../../../elsewhere.deb", &full] {
+        scene.server.behave();
+        scene.server.always("haproxy", Mode::Redirect(to.to_owned()));
+        scene.fetched();
+        std::fs::remove_file(&scene.fetch().unwrap()[0].file).unwrap();
+    }
+    scene.server.behave();
+    scene.server.always("haproxy", Mode::Redirect("/pool/main/h/haproxy/haproxy_3.0.11-1+b1_amd64.deb".to_owned()));
+    assert!(scene.refused().contains("cannot be had: the server redirects in circles"));
+    scene.server.behave();
+    scene.server.always("haproxy", Mode::Redirect("ftp://mirror.example/x".to_owned()));
+    assert!(scene.refused().contains("cannot be had: the server redirects to nowhere"));
 }
 
 #[test]
@@ -197,7 +208,7 @@ fn lasting_failures_are_told_with_url_and_remedy() {
     let url = "URL/pool/main/h/haproxy/haproxy_3.0.11-1%2Bb1_amd64.deb";
     let package = "package haproxy=3.0.11-1+b1:amd64";
     let network = "check the network and the proxy (http_proxy, https_proxy, no_proxy), or name another mirror with \
-                   `--repository NAME=URL`";
+                   `--repository test=URL`";
     let out = "`imgbuild lock --update` pins what the mirror carries now; or name a `snapshot:` archive for the \
                repository in the recipe, or a cache that still has the package with `--cache DIR`";
     let cases = [
@@ -209,7 +220,7 @@ fn lasting_failures_are_told_with_url_and_remedy() {
             Mode::Status(500),
             format!(
                 "fetching {package}: {url} cannot be had: the server answers with status 500 (3 attempts)\nhint: try again \
-                 later, or name another mirror with `--repository NAME=URL`"
+                 later, or name another mirror with `--repository test=URL`"
             ),
         ),
         (
@@ -273,7 +284,7 @@ fn server_that_is_not_there_is_told() {
         scene.refused(),
         "fetching package haproxy=3.0.11-1+b1:amd64: URL/pool/main/h/haproxy/haproxy_3.0.11-1%2Bb1_amd64.deb cannot be \
          had: the connection was refused (3 attempts)\nhint: check the network and the proxy (http_proxy, https_proxy, \
-         no_proxy), or name another mirror with `--repository NAME=URL`"
+         no_proxy), or name another mirror with `--repository test=URL`"
     );
 }
 
@@ -310,8 +321,7 @@ fn packages_that_the_mirror_dropped_come_from_the_snapshot() {
         said(&error, &snapshot.url, old.root()).replace(&scene.server.url, "MIRROR"),
         "fetching package haproxy=3.0.11-1+b1:amd64, no longer at \
          MIRROR/pool/main/h/haproxy/haproxy_3.0.11-1%2Bb1_amd64.deb, from the snapshot archive: \
-         URL/pool/main/h/haproxy/haproxy_3.0.11-1%2Bb1_amd64.deb does not exist\nhint: check the URL; another mirror can \
-         be named with `--repository NAME=URL`"
+         URL/pool/main/h/haproxy/haproxy_3.0.11-1%2Bb1_amd64.deb does not exist\nhint: check the URL"
     );
     snapshot.behave();
     fetch().unwrap();
@@ -392,8 +402,7 @@ fn pinned_files_are_fetched_and_local_ones_adopted() {
         said(&error, &scene.server.url, scene.archive.root()),
         format!(
             "fetching crictl: URL/tools/crictl.tar.gz has digest {}, {} was promised\nhint: if the new contents are wanted, \
-             correct the `sha256:` of the document\nhint: the mirror may be half updated: try again, or name another one with \
-             `--repository NAME=URL`",
+             correct the `sha256:` of the document\nhint: the server may be half updated: try again",
             file.sha256, other.sha256
         )
     );
@@ -450,7 +459,12 @@ fn proxies_of_the_environment_are_used() {
     // The name resolves nowhere: only the proxy can know it.
     let output = child("http://mirror.example/x", &scene.server.url, "");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(scene.server.asked().iter().all(|asked| asked.through_proxy));
+    let with_login = scene.server.url.replace("//", "//user:pass%40@");
+    assert!(child("http://mirror.example/x", &with_login, "").status.success());
+    let asked = scene.server.asked();
+    assert!(asked.iter().all(|asked| asked.through_proxy && asked.path == "/x"));
+    let logins: Vec<Option<&str>> = asked.iter().map(|asked| asked.login.as_deref()).collect();
+    assert_eq!(logins, [None, Some("Basic dXNlcjpwYXNzQA==")]);
     let direct = format!("{}/x", scene.server.url);
     assert!(child(&direct, "http://127.0.0.1:9", "127.0.0.1").status.success());
     assert!(scene.server.asked().iter().all(|asked| !asked.through_proxy));

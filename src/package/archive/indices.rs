@@ -136,7 +136,8 @@ impl<'a> Suite<'a> {
                 Err(error) => Err(error),
             }
         };
-        let fetch = |name: &str, limit: u64| read(name, limit).map_err(remedied);
+        let name = &self.repository.name;
+        let fetch = |file: &str, limit: u64| read(file, limit).map_err(|error| remedied(error, Some(name)));
         self.cache.staging()?;
         if let Some(bytes) = fetch("InRelease", RELEASE_LIMIT)? {
             let url = join(folder, "InRelease");
@@ -149,7 +150,9 @@ impl<'a> Suite<'a> {
         let Some(bytes) = fetch("Release", RELEASE_LIMIT)? else {
             return Err(hinted(
                 format!("{} has neither InRelease nor Release", shown(folder)),
-                "check the suite's name and the mirror's URL; another mirror can be named with `--repository NAME=URL`",
+                format!(
+                    "check the suite's name and the mirror's URL; another mirror can be named with `--repository {name}=URL`"
+                ),
             ));
         };
         let signatures = fetch("Release.gpg", SIGNATURE_LIMIT)?.unwrap_or_default();
@@ -214,10 +217,10 @@ impl<'a> Suite<'a> {
     /// The unpacked contents of a listed file, from the cache or from the mirror.
     fn contents(&self, folder: &str, release: &Release, path: &str, phase: &Phase<'_>) -> Result<(PathBuf, Listed)> {
         let plain = release.files.get(path).copied();
-        if let Some(plain) = plain {
-            if let Some(file) = self.cache.find(&plain.sha256, plain.size, self.options.verify) {
-                return Ok((file, plain));
-            }
+        if let Some(plain) = plain
+            && let Some(file) = self.cache.find(&plain.sha256, plain.size, self.options.verify)
+        {
+            return Ok((file, plain));
         }
         let Some((packing, packed)) = listed(release, path) else { bail!("it lists no `{path}`") };
         let name = format!("{path}{}", packing.suffix());
@@ -282,10 +285,10 @@ impl<'a> Suite<'a> {
             match fetch(&by_hash) {
                 Ok((file, _)) => return Ok(file),
                 Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(remedied(error)),
+                Err(error) => return Err(remedied(error, Some(&self.repository.name))),
             }
         }
-        fetch(&join(folder, name)).map(|(file, _)| file).map_err(remedied)
+        fetch(&join(folder, name)).map(|(file, _)| file).map_err(|error| remedied(error, Some(&self.repository.name)))
     }
 }
 
@@ -331,17 +334,18 @@ fn distrust<E: std::error::Error + Send + Sync + 'static>(
 ) -> Result<Verified> {
     let start = String::from_utf8_lossy(&bytes[..bytes.len().min(512)]).trim_start().to_ascii_lowercase();
     if start.starts_with("<!doctype html") || start.starts_with("<html") {
-        return Err(remedied(DownloadError::WebPage { url: shown(url) }));
+        return Err(remedied(DownloadError::WebPage { url: shown(url) }, None));
     }
     verified
         .hint("nothing of this archive is used: check the mirror, and the repository's `keyring:` in the recipe")
         .with_context(|| format!("verifying {}", shown(url)))
 }
 
-/// A download's failure with its remedy.
-pub(super) fn remedied(error: DownloadError) -> anyhow::Error {
-    let remedy = error.remedy();
-    advised(error.into(), remedy)
+/// A download's failure with its remedy; another mirror can be named for a repository.
+pub(super) fn remedied(error: DownloadError, repository: Option<&str>) -> anyhow::Error {
+    let other = repository.map(|name| format!("--repository {name}=URL"));
+    let remedy = error.remedy(other.as_deref());
+    advised(error.into(), &remedy)
 }
 
 /// An error with one more hint.

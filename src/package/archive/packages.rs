@@ -115,10 +115,12 @@ impl Fetcher<'_> {
             bail!("package {} has the path `{}`, which is no plain path below the repository", spoken(pin), pin.path);
         }
         let url = join(base, &pin.path);
-        let get = |url: &str| {
-            self.download(url, Some(pin.size), pin.size, &pin.sha256, &|bytes| phase.item(bytes, pin.name.clone()))
+        let get = |url: &str, repository: Option<&str>| {
+            self.download(url, Some(pin.size), pin.size, &pin.sha256, repository, &|bytes| {
+                phase.item(bytes, pin.name.clone());
+            })
         };
-        let failed = match get(&url) {
+        let failed = match get(&url, Some(&pin.repository)) {
             Ok(file) => return Ok(file),
             Err(error) => error,
         };
@@ -134,7 +136,7 @@ impl Fetcher<'_> {
                  repository in the recipe, or a cache that still has the package with `--cache DIR`",
             ));
         };
-        get(&join(snapshot, &pin.path)).with_context(|| {
+        get(&join(snapshot, &pin.path), None).with_context(|| {
             format!("fetching package {}, no longer at {}, from the snapshot archive", spoken(pin), shown(&url))
         })
     }
@@ -155,7 +157,7 @@ impl Fetcher<'_> {
         }
         let phase = progress.phase("download", 0, Unit::Bytes);
         let told = |bytes: u64| phase.item(bytes, file.name.clone());
-        self.download(url, None, FILE_LIMIT, &file.sha256, &told).map_err(|error| {
+        self.download(url, None, FILE_LIMIT, &file.sha256, None, &told).map_err(|error| {
             let other = crate::base::hint::find::<DownloadError>(&error)
                 .is_some_and(|error| matches!(error, DownloadError::Digest { .. }));
             let error = error.context(format!("fetching {}", file.name));
@@ -179,10 +181,14 @@ impl Fetcher<'_> {
         size: Option<u64>,
         limit: u64,
         digest: &Digest,
+        repository: Option<&str>,
         told: &dyn Fn(u64),
     ) -> Result<PathBuf> {
         let request = Request { url, size, limit, sha256: Some(*digest), fresh: false };
-        let (staged, _) = self.downloader.fetch(&request, &self.store.staging()?, told).map_err(remedied)?;
+        let (staged, _) = self
+            .downloader
+            .fetch(&request, &self.store.staging()?, told)
+            .map_err(|error| remedied(error, repository))?;
         self.store.keep(&staged, digest)
     }
 }

@@ -89,21 +89,31 @@ pub enum DownloadError {
 }
 
 impl DownloadError {
-    /// What to do next.
+    /// What to do next; `other` says how another source can be named, such as `--repository debian=URL`.
     #[must_use]
-    pub fn remedy(&self) -> &'static str {
+    pub fn remedy(&self, other: Option<&str>) -> String {
+        let remedy = self.advice();
+        match other {
+            Some(other) if self.is_elsewhere_better() => format!("{remedy}, or name another mirror with `{other}`"),
+            _ => remedy.to_owned(),
+        }
+    }
+
+    /// Whether another source could help.
+    fn is_elsewhere_better(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::Status { .. } | Self::Failed { .. }) || self.is_mismatch()
+    }
+
+    fn advice(&self) -> &'static str {
         match self {
-            Self::NotFound { .. } => "check the URL; another mirror can be named with `--repository NAME=URL`",
+            Self::NotFound { .. } => "check the URL",
             Self::Denied { status: 407, .. } => "the proxy wants a login: set http_proxy and https_proxy",
             Self::Denied { .. } => "check the URL and whether this machine may read it",
-            Self::Status { .. } => "try again later, or name another mirror with `--repository NAME=URL`",
-            Self::Failed { .. } => {
-                "check the network and the proxy (http_proxy, https_proxy, no_proxy), or name another mirror with \
-                 `--repository NAME=URL`"
-            }
+            Self::Status { .. } => "try again later",
+            Self::Failed { .. } => "check the network and the proxy (http_proxy, https_proxy, no_proxy)",
             Self::WebPage { .. } => "log in to this network first, or set the proxy (http_proxy, https_proxy)",
             Self::TooLong { .. } | Self::Size { .. } | Self::Digest { .. } => {
-                "the mirror may be half updated: try again, or name another one with `--repository NAME=URL`"
+                "the server may be half updated: try again"
             }
             Self::Disk { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 "the disk that holds the cache is full: `imgbuild cache prune`, or `--cache DIR`"

@@ -149,10 +149,11 @@ impl Landing {
 impl Drop for Landing {
     /// A file that no later run would find again is not left behind.
     fn drop(&mut self) {
-        if let Target::File { path, temporary, .. } = &self.target {
-            if !self.handed_over && (*temporary || self.length == 0) {
-                let _ = std::fs::remove_file(path);
-            }
+        if let Target::File { path, temporary, .. } = &self.target
+            && !self.handed_over
+            && (*temporary || self.length == 0)
+        {
+            let _ = std::fs::remove_file(path);
         }
     }
 }

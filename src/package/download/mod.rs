@@ -7,6 +7,7 @@ mod address;
 mod error;
 mod landing;
 mod parallel;
+mod proxy;
 mod transfer;
 
 pub use address::{join, shown};

@@ -2,12 +2,12 @@
 
 use super::error::DownloadError;
 use super::landing::Landing;
-use super::{Patience, Request, shown};
+use super::{Patience, Request, proxy, shown};
 use std::io::Read;
 use std::time::Duration;
 use ureq::http::{Response, header};
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body, Proxy};
+use ureq::{Agent, Body};
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 18;
@@ -15,6 +15,8 @@ const CHUNK: usize = 1 << 18;
 const PROGRESS: u64 = 1 << 16;
 /// Attempts for one file at all, however much progress each makes.
 const ATTEMPTS_LIMIT: u32 = 100;
+/// Redirections followed for one request.
+const REDIRECTIONS_LIMIT: usize = 10;
 /// A server's wish for a pause is heard up to this long.
 const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(30);
 
@@ -58,7 +60,6 @@ impl Agents {
             let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
             let config = Agent::config_builder()
                 .tls_config(tls)
-                .proxy(proxy(scheme)?)
                 .http_status_as_error(false)
                 .user_agent(concat!("imgbuild/", env!("CARGO_PKG_VERSION")))
                 .timeout_resolve(Some(patience.connect))
@@ -67,8 +68,9 @@ impl Agents {
                 .timeout_per_read(Some(patience.stall))
                 .max_idle_connections(connections.max(1) * 4)
                 .max_idle_connections_per_host(connections.max(1))
-                .build();
-            Ok(Agent::new_with_config(config))
+                .max_redirects(0)
+                .max_redirects_will_error(false);
+            Ok(proxy::agent(scheme, proxy::from_environment(scheme)?, config))
         };
         Self { http: agent("http"), https: agent("https") }
     }
@@ -81,8 +83,6 @@ impl Agents {
         patience: &Patience,
         progress: &dyn Fn(u64),
     ) -> Result<(), DownloadError> {
-        let agent = if request.url.starts_with("https:") { &self.https } else { &self.http };
-        let agent = agent.as_ref().map_err(|proxy| DownloadError::Proxy { proxy: proxy.clone() })?;
         let url = || shown(request.url);
         let mut failures = 0;
         let mut mismatches = 0;
@@ -94,7 +94,7 @@ impl Agents {
             let before = landing.length();
             let outcome = match landing.inherited() && request.size == Some(before) {
                 true => Ok(()),
-                false => attempt_once(agent, request, landing, &mut validator, &mut told, progress),
+                false => self.attempt(request, landing, &mut validator, &mut told, progress),
             };
             let (reason, status, pause) = match outcome {
                 Ok(()) => match landing.check(request) {
@@ -125,64 +125,83 @@ impl Agents {
         }
         Ok(())
     }
-}
 
-/// One request, from where the landing stands.
-fn attempt_once(
-    agent: &Agent,
-    request: &Request<'_>,
-    landing: &mut Landing,
-    validator: &mut Option<String>,
-    told: &mut u64,
-    progress: &dyn Fn(u64),
-) -> Result<(), Stop> {
-    let mut call = agent.get(request.url);
-    if request.fresh {
-        call = call.header(header::CACHE_CONTROL, "no-cache");
-    }
-    let start = landing.length();
-    if start > 0 {
-        call = call.header(header::RANGE, format!("bytes={start}-"));
-        if let Some(validator) = validator {
-            call = call.header(header::IF_RANGE, validator.as_str());
+    /// One request, from where the landing stands.
+    fn attempt(
+        &self,
+        request: &Request<'_>,
+        landing: &mut Landing,
+        validator: &mut Option<String>,
+        told: &mut u64,
+        progress: &dyn Fn(u64),
+    ) -> Result<(), Stop> {
+        let start = landing.length();
+        let response = self.ask(request, start, validator.as_deref())?;
+        let status = response.status().as_u16();
+        match status {
+            206 if start > 0 && range_start(&response) == Some(start) => {}
+            200 | 206 => landing.restart()?,
+            416 => {
+                landing.restart()?;
+                return Err(Stop::again("the server refuses to continue it"));
+            }
+            404 | 410 => return Err(DownloadError::NotFound { url: shown(request.url) }.into()),
+            401 | 402 | 403 | 407 | 451 => return Err(DownloadError::Denied { url: shown(request.url), status }.into()),
+            408 | 425 | 429 | 500..=599 => {
+                let pause = text(&response, header::RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
+                let reason = format!("the server answers with status {status}");
+                return Err(Stop::Again { reason, status: Some(status), pause: pause.map(Duration::from_secs) });
+            }
+            _ => return Err(DownloadError::Status { url: shown(request.url), status, attempts: 1 }.into()),
         }
-    }
-    let response = call.call().map_err(|error| refused(request, error))?;
-    let status = response.status().as_u16();
-    match status {
-        206 if start > 0 && range_start(&response) == Some(start) => {}
-        200 | 206 => landing.restart()?,
-        416 => {
-            landing.restart()?;
-            return Err(Stop::again("the server refuses to continue it"));
+        if status == 206 && landing.length() == 0 {
+            return Err(Stop::again("the server continues it at another place than asked for"));
         }
-        404 | 410 => return Err(DownloadError::NotFound { url: shown(request.url) }.into()),
-        401 | 402 | 403 | 407 | 451 => return Err(DownloadError::Denied { url: shown(request.url), status }.into()),
-        408 | 425 | 429 | 500..=599 => {
-            let pause = text(&response, header::RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
-            let reason = format!("the server answers with status {status}");
-            return Err(Stop::Again { reason, status: Some(status), pause: pause.map(Duration::from_secs) });
+        if text(&response, header::CONTENT_TYPE).is_some_and(|kind| kind.trim_start().starts_with("text/html")) {
+            return Err(DownloadError::WebPage { url: shown(request.url) }.into());
         }
-        _ => return Err(DownloadError::Status { url: shown(request.url), status, attempts: 1 }.into()),
-    }
-    if status == 206 && landing.length() == 0 {
-        return Err(Stop::again("the server continues it at another place than asked for"));
-    }
-    if text(&response, header::CONTENT_TYPE).is_some_and(|kind| kind.trim_start().starts_with("text/html")) {
-        return Err(DownloadError::WebPage { url: shown(request.url) }.into());
-    }
-    let promised = response.body().content_length().map(|length| landing.length() + length);
-    if let (Some(found), Some(wanted)) = (promised, request.size) {
-        if found != wanted {
+        let promised = response.body().content_length().map(|length| landing.length() + length);
+        if let (Some(found), Some(wanted)) = (promised, request.size)
+            && found != wanted
+        {
             return Err(DownloadError::Size { url: shown(request.url), found, wanted }.into());
         }
+        *validator = strong_validator(&response);
+        receive(request, response.into_body().into_reader(), landing, told, progress)?;
+        let wanted = request.size.or(promised);
+        match wanted.filter(|wanted| landing.length() < *wanted) {
+            Some(wanted) => {
+                Err(Stop::again(format!("the connection ended after {} of {wanted} bytes", landing.length())))
+            }
+            None => Ok(()),
+        }
     }
-    *validator = strong_validator(&response);
-    receive(request, response.into_body().into_reader(), landing, told, progress)?;
-    let wanted = request.size.or(promised);
-    match wanted.filter(|wanted| landing.length() < *wanted) {
-        Some(wanted) => Err(Stop::again(format!("the connection ended after {} of {wanted} bytes", landing.length()))),
-        None => Ok(()),
+
+    /// One request from this byte on, and those that redirections lead to: each may be another scheme's affair.
+    fn ask(&self, request: &Request<'_>, start: u64, validator: Option<&str>) -> Result<Response<Body>, Stop> {
+        let failed = |reason: &str| DownloadError::Failed { url: shown(request.url), reason: reason.to_owned() };
+        let mut url = request.url.to_owned();
+        for _ in 0..REDIRECTIONS_LIMIT {
+            let agent = if url.starts_with("https:") { &self.https } else { &self.http };
+            let agent = agent.as_ref().map_err(|proxy| DownloadError::Proxy { proxy: proxy.clone() })?;
+            let mut call = agent.get(&url);
+            if request.fresh {
+                call = call.header(header::CACHE_CONTROL, "no-cache");
+            }
+            if start > 0 {
+                call = call.header(header::RANGE, format!("bytes={start}-"));
+                if let Some(validator) = validator {
+                    call = call.header(header::IF_RANGE, validator);
+                }
+            }
+            let response = call.call().map_err(|error| refused(request, error))?;
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(response);
+            }
+            let next = text(&response, header::LOCATION).and_then(|location| redirected(&url, &location));
+            url = next.ok_or_else(|| failed("the server redirects to nowhere"))?;
+        }
+        Err(failed("the server redirects in circles").into())
     }
 }
 
@@ -224,9 +243,6 @@ fn refused(request: &Request<'_>, error: ureq::Error) -> Stop {
         }
         ureq::Error::Rustls(error) => DownloadError::Failed { url, reason: format!("TLS: {error}") }.into(),
         ureq::Error::Tls(error) => DownloadError::Failed { url, reason: format!("TLS: {error}") }.into(),
-        ureq::Error::TooManyRedirects => {
-            DownloadError::Failed { url, reason: "the server redirects in circles".to_owned() }.into()
-        }
         ureq::Error::HostNotFound => Stop::again("the server's name cannot be resolved"),
         ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => {
             Stop::again("the server cannot be reached in time")
@@ -249,6 +265,37 @@ fn spoken(error: &std::io::Error) -> String {
     }
 }
 
+/// Where a redirection leads: a full URL, or a path on the same server.
+fn redirected(from: &str, location: &str) -> Option<String> {
+    if ["http://", "https://"].iter().any(|scheme| location.starts_with(scheme)) {
+        return Some(location.to_owned());
+    }
+    let (scheme, rest) = from.split_once("://")?;
+    if let Some(other) = location.strip_prefix("//") {
+        return Some(format!("{scheme}://{other}"));
+    }
+    if location.contains("://") || location.is_empty() {
+        return None;
+    }
+    let server = rest.split('/').next()?;
+    match location.strip_prefix('/') {
+        Some(path) => Some(format!("{scheme}://{server}/{path}")),
+        None => {
+            let path = rest.strip_prefix(server).unwrap_or_default().trim_start_matches('/');
+            let mut parts: Vec<&str> = path.split('/').collect();
+            parts.pop();
+            for part in location.split('/') {
+                match part {
+                    "." => {}
+                    ".." => drop(parts.pop()),
+                    part => parts.push(part),
+                }
+            }
+            Some(format!("{scheme}://{server}/{}", parts.join("/")))
+        }
+    }
+}
+
 /// Where a partial answer begins: `bytes 100-199/200`.
 fn range_start(response: &Response<Body>) -> Option<u64> {
     let range = text(response, header::CONTENT_RANGE)?;
@@ -263,25 +310,4 @@ fn strong_validator(response: &Response<Body>) -> Option<String> {
 
 fn text(response: &Response<Body>, name: header::HeaderName) -> Option<String> {
     response.headers().get(name)?.to_str().ok().map(str::to_owned)
-}
-
-/// The proxy that the environment names for this scheme, as curl reads it.
-fn proxy(scheme: &str) -> Result<Option<Proxy>, String> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let either = |name: &str| variable(name).or_else(|| variable(&name.to_ascii_uppercase()));
-    let Some(value) = either(&format!("{scheme}_proxy")).or_else(|| either("all_proxy")) else { return Ok(None) };
-    let url = if value.contains("://") { value } else { format!("http://{value}") };
-    let bad = |_| shown(&url);
-    let parsed = Proxy::new(&url).map_err(bad)?;
-    let mut builder = Proxy::builder(parsed.protocol()).host(parsed.host()).port(parsed.port());
-    if let Some(name) = parsed.username() {
-        builder = builder.username(name);
-    }
-    if let Some(password) = parsed.password() {
-        builder = builder.password(password);
-    }
-    for host in either("no_proxy").unwrap_or_default().split(',').map(str::trim).filter(|host| !host.is_empty()) {
-        builder = builder.no_proxy(host);
-    }
-    builder.build().map(Some).map_err(bad)
 }

@@ -42,6 +42,7 @@ pub struct Asked {
     pub range: Option<String>,
     pub if_range: Option<String>,
     pub through_proxy: bool,
+    pub login: Option<String>,
 }
 
 type Rules = Vec<(String, usize, Mode)>;
@@ -95,16 +96,11 @@ impl Server {
 
 fn answer(mut stream: TcpStream, root: &Path, rules: &Mutex<Rules>, asked: &Mutex<Vec<Asked>>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
-    let mut through_proxy = false;
-    let (path, headers) = loop {
-        let (method, target, headers) = request(&mut reader)?;
-        if method == "CONNECT" {
-            // A proxy whose every target is this server.
-            through_proxy = true;
-            stream.write_all(b"HTTP/1.1 200 Connected\r\n\r\n")?;
-            continue;
-        }
-        break (target, headers);
+    let (target, headers) = request(&mut reader)?;
+    // As a proxy, it is every server.
+    let (through_proxy, path) = match target.strip_prefix("http://").and_then(|rest| rest.split_once('/')) {
+        Some((_server, path)) => (true, format!("/{path}")),
+        None => (false, target),
     };
     let header =
         |name: &str| headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone());
@@ -113,6 +109,7 @@ fn answer(mut stream: TcpStream, root: &Path, rules: &Mutex<Rules>, asked: &Mute
         range: header("range"),
         if_range: header("if-range"),
         through_proxy,
+        login: header("proxy-authorization"),
     });
     let mode = {
         let mut rules = rules.lock().unwrap();
@@ -188,11 +185,11 @@ fn answer(mut stream: TcpStream, root: &Path, rules: &Mutex<Rules>, asked: &Mute
 
 type Headers = Vec<(String, String)>;
 
-fn request(reader: &mut BufReader<TcpStream>) -> std::io::Result<(String, String, Headers)> {
+fn request(reader: &mut BufReader<TcpStream>) -> std::io::Result<(String, Headers)> {
     let mut line = String::new();
     reader.by_ref().take(1 << 16).read_line(&mut line)?;
     let mut words = line.split_ascii_whitespace().map(str::to_owned);
-    let (Some(method), Some(target)) = (words.next(), words.next()) else {
+    let (Some(_method), Some(target)) = (words.next(), words.next()) else {
         return Err(std::io::Error::other("no request"));
     };
     let mut headers = Vec::new();
@@ -201,7 +198,7 @@ fn request(reader: &mut BufReader<TcpStream>) -> std::io::Result<(String, String
         reader.by_ref().take(1 << 16).read_line(&mut line)?;
         match line.trim_end().split_once(':') {
             Some((name, value)) => headers.push((name.to_owned(), value.trim().to_owned())),
-            None => return Ok((method, target, headers)),
+            None => return Ok((target, headers)),
         }
     }
 }
