@@ -120,13 +120,22 @@ impl Order {
         Self { packages, by_name }
     }
 
+    /// Who is unpacked before all others: base-files has the links of a merged /usr, base-passwd the names of owners.
+    pub(super) fn leaders(&self) -> Vec<usize> {
+        let places = ["base-files", "base-passwd"].into_iter().filter_map(|name| {
+            let found = self.by_name.get(name)?.first()?;
+            (self.packages[*found].pin.name == name).then_some(*found)
+        });
+        places.collect()
+    }
+
     /// Depth first along Pre-Depends and Depends; base-files leads, because it ships the links of a merged /usr.
     fn sorted(&self) -> Vec<usize> {
         let first = ["base-files", "base-passwd"];
         let leaders =
             first.iter().filter_map(|name| self.by_name.get(*name)).filter_map(|found| found.first().copied());
         let essentials = (0..self.packages.len()).filter(|at| self.packages[*at].essential);
-        let mut order: Vec<usize> = leaders.collect();
+        let mut order = self.leaders();
         let mut seen: BTreeSet<usize> = order.iter().copied().collect();
         for at in essentials.chain(0..self.packages.len()) {
             self.visit(at, &mut seen, &mut order);

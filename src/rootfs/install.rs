@@ -36,11 +36,7 @@ pub(super) fn install(
 
     if fresh {
         prepare(root)?;
-        let leaders: Vec<usize> = left
-            .iter()
-            .copied()
-            .filter(|at| matches!(order.packages[*at].pin.name.as_str(), "base-files" | "base-passwd"))
-            .collect();
+        let leaders = order.leaders();
         unpacker.wave(&leaders, Owners::default(), &phase)?;
         left.retain(|at| !leaders.contains(at));
     }
@@ -94,7 +90,7 @@ fn register(root: &Root, packages: &[&Incoming], listings: &[Listing], configure
 }
 
 /// What a root must have before its first package.
-fn prepare(root: &Root) -> Result<()> {
+pub(super) fn prepare(root: &Root) -> Result<()> {
     root.make_directory("/", 0o755, (0, 0))?;
     for name in MERGED_LINKS {
         root.make_directory(&format!("usr/{name}"), 0o755, (0, 0))?;

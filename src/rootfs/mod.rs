@@ -17,8 +17,10 @@ mod overlay;
 mod parallel;
 mod root;
 mod scripts;
+mod tools;
 mod tree;
 mod unpack;
 
 pub use assemble::*;
+pub use tools::unpack_tools;
 pub use tree::*;
