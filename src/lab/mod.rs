@@ -15,6 +15,7 @@ mod run;
 mod seed;
 
 pub use call::JOB;
+pub use kvm::{Accelerator, probe};
 pub use machine::{Console, Ending, Firmware, Machine};
 pub use qemu::{OLDEST, PACKAGES, Qemu};
 pub use run::boot;

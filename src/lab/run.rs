@@ -2,10 +2,11 @@
 
 use super::call::{Call, Ended};
 use super::firmware::Files;
+use super::kvm::{self, Accelerator};
 use super::line::{Parts, SYSTEM};
 use super::machine::{Console, Ending, Machine};
 use super::qemu::Qemu;
-use super::{disk, firmware, kvm, line, seed};
+use super::{disk, firmware, line, seed};
 use crate::base::files;
 use crate::base::progress::Progress;
 use anyhow::{Context as _, Result};
@@ -29,7 +30,7 @@ pub fn boot(machine: &Machine, qemu: &Qemu, progress: &dyn Progress) -> Result<E
     }) {
         files::write_atomic(file, &[])?;
     }
-    let kvm = kvm::works(qemu, work.path())?;
+    let kvm = kvm::probe(qemu, work.path(), Accelerator::Kvm)?;
     if !kvm {
         progress.note("KVM does not work here: the machine is emulated in software, which is several times slower");
     }

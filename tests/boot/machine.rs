@@ -97,7 +97,7 @@ impl Drop for Bench<'_> {
 }
 
 /// The tools root, for hosts without a QEMU that is recent enough.
-fn tools() -> Result<ToolRoot> {
+pub(crate) fn tools() -> Result<ToolRoot> {
     let root = std::env::var_os("IMGBUILD_BOOT_TOOLS")
         .context("this machine has no QEMU of version 8 or newer with OVMF, and IMGBUILD_BOOT_TOOLS names none")?;
     Ok(ToolRoot { root: root.into() })

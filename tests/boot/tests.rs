@@ -1,21 +1,30 @@
 //! The tests: what is booted how often, and what must hold in between.
 
 use crate::checks::{Complaints, filled, healthy};
-use crate::machine::Lab;
+use crate::machine::{Lab, tools};
 use crate::seed::PACKAGES_LABEL;
 use anyhow::{Context as _, Result};
 use imgbuild::base::epoch::Epoch;
 use imgbuild::base::size::GIB;
 use imgbuild::format::iso9660::{Volume, write};
-use imgbuild::lab::Firmware;
+use imgbuild::lab::{self, Accelerator, Firmware, Qemu};
 use std::path::PathBuf;
 
 /// A test; a reason when it cannot run here.
 type Test = fn(&Lab) -> Result<Option<String>>;
 
 /// All tests by name.
-pub(crate) const ALL: [(&str, Test); 5] =
-    [("bios", bios), ("uefi", uefi), ("secure", secure), ("grow", grow), ("kernel", kernel)];
+pub(crate) const ALL: [(&str, Test); 6] =
+    [("probe", probe), ("bios", bios), ("uefi", uefi), ("secure", secure), ("grow", grow), ("kernel", kernel)];
+
+/// The probe guest runs where it must; a probe that never runs would mean software emulation everywhere, unnoticed.
+fn probe(lab: &Lab) -> Result<Option<String>> {
+    let qemu = Qemu::choose(Firmware::Bios, tools)?;
+    let works = lab::probe(&qemu, &lab.folder, Accelerator::Emulation)?;
+    anyhow::ensure!(works, "the probe guest does not run under software emulation");
+    println!("KVM works here: {}", lab::probe(&qemu, &lab.folder, Accelerator::Kvm)?);
+    Ok(None)
+}
 
 fn bios(lab: &Lab) -> Result<Option<String>> {
     once(lab, "bios", Firmware::Bios)
