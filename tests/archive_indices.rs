@@ -1,5 +1,7 @@
 //! Indices of a small archive: what is accepted, what is refused and in which words.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 #[path = "support/archive/mod.rs"]
 mod archive;
 

@@ -1,5 +1,7 @@
 //! Which signatures are accepted, which are refused and why; `gpgv` says its own word beside ours.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 #[path = "support/archive/mod.rs"]
 mod archive;
 

@@ -1,5 +1,7 @@
 //! Pinned packages and files: from servers of every mood into the cache, and out of it without them.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 #[path = "support/archive/mod.rs"]
 mod archive;
 
