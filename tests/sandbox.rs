@@ -1,5 +1,12 @@
 //! The sandbox as it is used: workers, commands in roots, mounts, and what must not be possible in there.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test program, but not one that clippy knows as one"
+)]
+
 #[path = "sandbox_cases/commands.rs"]
 mod commands;
 #[path = "sandbox_cases/escapes.rs"]
@@ -35,6 +42,7 @@ const CASES: &[Case] = &[
     inside("overlay_behaves_like_a_folder", mounts::overlay_behaves),
     outside("mounts_of_a_worker_vanish_with_it", mounts::vanish),
     outside("worker_that_fails_says_why", workers::says_why),
+    outside("worker_that_is_killed_is_reported", workers::killed_is_reported),
     outside("worker_reports_in_order", workers::reports_in_order),
     outside("worker_with_a_single_id_runs_commands", workers::single_id),
     outside("worker_whose_builder_is_killed_leaves_nothing", workers::leaves_nothing),

@@ -1,5 +1,7 @@
 //! The store with files of many owners: layers to rest and back, work folders, tools roots, pruning.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test program, but not one that clippy knows as one")]
+
 #[path = "sandbox_harness/mod.rs"]
 mod harness;
 
@@ -8,7 +10,7 @@ use harness::{Case, in_worker, inside, outside, said, script};
 use imgbuild::base::progress::{Progress, Silent};
 use imgbuild::base::tree::{Kind, Tree};
 use imgbuild::sandbox::{Job, Worker};
-use imgbuild::store::{Keep, Shelf, Store, collect};
+use imgbuild::store::{Keep, Store, collect};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -205,20 +207,16 @@ fn tools_in_use(folder: &Path) -> Result<()> {
         let work = store.work()?;
         let root = work.folder("root")?;
         std::fs::write(root.join("tool"), id)?;
-        let tools = store.keep(Shelf::Tools, id, &work, &root)?;
+        let tools = store.publish_tools(id, &work, &root)?;
         held = held.or(Some(tools));
     }
     rest(folder)?;
     rest_again(folder, &store)?;
-    let pruned = store.prune(Keep { layers: 1, bases: 1, tools: 1 })?;
+    let pruned = store.prune(Keep { layers: 1, tools: 1 })?;
     ensure!((pruned.layers, pruned.tools, pruned.work) == (0, 1, 0), "{pruned:?}");
-    ensure!(
-        store.kept(Shelf::Tools, "t1")?.is_some()
-            && store.kept(Shelf::Tools, "t2")?.is_none()
-            && store.kept(Shelf::Tools, "t3")?.is_some()
-    );
+    ensure!(store.tools("t1")?.is_some() && store.tools("t2")?.is_none() && store.tools("t3")?.is_some());
     drop(held);
-    let pruned = store.prune(Keep { layers: 0, bases: 0, tools: 0 })?;
+    let pruned = store.prune(Keep { layers: 0, tools: 0 })?;
     ensure!((pruned.layers, pruned.tools) == (1, 2) && pruned.bytes > 3_000_000, "{pruned:?}");
     Ok(())
 }

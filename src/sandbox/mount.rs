@@ -1,5 +1,6 @@
 //! Mounts inside a worker: overlays, binds, tmpfs. They vanish with the worker's mount namespace at the latest.
 
+use crate::base::hint::Remedy as _;
 use anyhow::{Context as _, Result, ensure};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use std::ffi::{CString, OsStr};
@@ -77,7 +78,8 @@ pub fn overlay(lower: &[&Path], upper: &Path, work: &Path, target: &Path) -> Res
         Err(rustix::io::Errno::INVAL) => mounted(&plain),
         other => other,
     }
-    .with_context(|| format!("mounting an overlay at {}", target.display()))?;
+    .with_context(|| format!("mounting an overlay at {}", target.display()))
+    .hint("the cache must be on a filesystem that can hold overlays: ext4, xfs, btrfs or tmpfs (see `--cache`)")?;
     Ok(Guard { target: target.to_owned() })
 }
 

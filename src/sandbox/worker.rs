@@ -3,6 +3,7 @@
 use super::identity::{self, Identity};
 use super::wire::{Kind, Wire};
 use super::{failure, namespaces};
+use crate::base::hint::hinted;
 use crate::base::progress::{Event, Progress};
 use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::Signal;
@@ -140,7 +141,14 @@ fn enter(wire: &Wire) -> Result<bool> {
         bail!("the builder is gone");
     }
     let mut worker = super::again(super::WORKER, wire.hand_on()?)?.spawn().context("starting the worker")?;
-    Ok(worker.wait().context("waiting for the worker")?.success())
+    let status = worker.wait().context("waiting for the worker")?;
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return Err(hinted(
+            format!("the sandbox was ended by signal {signal}"),
+            "when nobody else ended it, memory was short: try fewer `--jobs`, or see `dmesg`",
+        ));
+    }
+    Ok(status.success())
 }
 
 fn die_with_parent() -> Result<()> {

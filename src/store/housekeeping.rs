@@ -1,8 +1,7 @@
 //! What the cache holds, and making it smaller.
 
-use super::kept::Shelf;
 use super::lock::Lock;
-use super::{Store, work};
+use super::{Store, kept, work};
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,16 +25,14 @@ pub struct Usage {
 /// What pruning leaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep {
-    /// So many of the layers that were used last.
+    /// So many of the layers that were used last, at rest, and as many unpacked ones.
     pub layers: usize,
-    /// So many of the unpacked base layers that were used last.
-    pub bases: usize,
     /// So many of the tools roots that were used last.
     pub tools: usize,
 }
 
 /// What pruning removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Pruned {
     /// Layers.
     pub layers: usize,
@@ -59,7 +56,8 @@ impl Store {
         let mut kinds = BTreeMap::new();
         for folder in children(self.folder())? {
             let Some(name) = folder.file_name() else { continue };
-            let count = children(&folder).map_or(1, |found| found.len()) as u64;
+            let lock = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "lock");
+            let count = children(&folder).map_or(1, |found| found.iter().filter(|path| !lock(path)).count()) as u64;
             kinds.insert(name.to_string_lossy().into_owned(), Usage { count, bytes: size(&folder) });
         }
         Ok(kinds)
@@ -72,8 +70,8 @@ impl Store {
     pub fn prune(&self, keep: Keep) -> Result<Pruned> {
         let before = size(self.folder());
         let layers = self.prune_kind("layers", keep.layers)?;
-        let bases = self.prune_kind(Shelf::Bases.folder(), keep.bases)?;
-        let tools = self.prune_kind(Shelf::Tools.folder(), keep.tools)?;
+        let bases = self.prune_kind(kept::BASES, keep.layers)?;
+        let tools = self.prune_kind(kept::TOOLS, keep.tools)?;
         let work = self.sweep()?;
         Ok(Pruned { layers, bases, tools, work, bytes: before.saturating_sub(size(self.folder())) })
     }

@@ -25,13 +25,14 @@ mod work;
 
 pub use collect::collect;
 pub use housekeeping::{Keep, Pruned, Usage};
-pub use kept::{Kept, Shelf};
+pub use kept::{Base, Kept, Tools};
 pub use layer::Layer;
 pub use lock::Lock;
 pub use work::Work;
 
 use crate::base::files;
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use std::fs::DirBuilder;
 use std::path::{Path, PathBuf};
 
 /// The cache folder of one user.
@@ -46,8 +47,19 @@ impl Store {
     /// # Errors
     /// When the folder cannot be created.
     pub fn open(folder: &Path) -> Result<Self> {
-        for kind in ["layers", "tools", "bases", "work", "locks"] {
+        files::create_dir_all(folder)?;
+        for kind in ["layers", "locks"] {
             files::create_dir_all(&folder.join(kind))?;
+        }
+        for kind in [kept::TOOLS, kept::BASES, "work"] {
+            let path = folder.join(kind);
+            // Unpacked roots hold setuid programs, which are nobody else's to run out here.
+            match std::os::unix::fs::DirBuilderExt::mode(&mut DirBuilder::new(), 0o700).create(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(error).with_context(|| format!("creating {}", path.display()));
+                }
+                _ => {}
+            }
         }
         Ok(Self { folder: folder.to_owned() })
     }

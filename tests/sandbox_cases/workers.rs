@@ -145,6 +145,37 @@ pub(crate) fn leaves_nothing(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+pub(crate) fn killed_is_reported(folder: &Path) -> Result<()> {
+    let request = folder.to_str().unwrap().to_owned();
+    let worker = std::thread::spawn(move || Worker::run("hang", request.as_bytes(), &Silent));
+    let token = folder.file_name().unwrap().to_string_lossy();
+    let begun = Instant::now();
+    while processes(&token)?.len() < 3 {
+        ensure!(begun.elapsed() < Duration::from_secs(60), "it did not start");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let gate = child_of(std::process::id())?.context("no gate")?;
+    let pid = child_of(gate)?.and_then(|pid| Pid::from_raw(pid.cast_signed())).context("no worker")?;
+    rustix::process::kill_process(pid, Signal::KILL)?;
+    let error = worker.join().unwrap().unwrap_err();
+    ensure!(format!("{error:#}") == "the sandbox was ended by signal 9", "{error:#}");
+    ensure!(hints(&error).len() == 1 && processes(&token)?.is_empty());
+    Ok(())
+}
+
+/// A process that this one started.
+fn child_of(parent: u32) -> Result<Option<u32>> {
+    for item in std::fs::read_dir("/proc")? {
+        let text = std::fs::read_to_string(item?.path().join("stat")).unwrap_or_default();
+        // The name, in parentheses, may hold anything.
+        let Some((before, after)) = text.rsplit_once(')') else { continue };
+        if after.split_ascii_whitespace().nth(1) == Some(&parent.to_string()) {
+            return Ok(before.split(' ').next().and_then(|pid| pid.parse().ok()));
+        }
+    }
+    Ok(None)
+}
+
 /// Command lines with this word in them.
 fn processes(token: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();

@@ -2,6 +2,14 @@
 //!
 //! Such tests have a `main` of their own, because a worker is their executable started again.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    dead_code,
+    reason = "shared by test programs"
+)]
+
 use anyhow::{Context as _, Result, ensure};
 use imgbuild::base::process::Run;
 use imgbuild::base::progress::{Progress, Silent};
