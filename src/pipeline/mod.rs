@@ -1,24 +1,42 @@
 //! The only wiring: takes what was typed and walks through the rooms.
 
+mod cache;
 mod doctor;
+mod documents;
 mod init;
+mod pins;
+mod role;
+mod select;
+mod tools;
+mod work;
 
 use crate::base::progress::Progress;
 use crate::cli::meant::{Command, Request};
 use crate::cli::outcome::{Failure, Outcome};
+use crate::disk;
 use crate::sandbox::Job;
 
 /// What the sandbox's worker can do, by name.
-pub const JOBS: &[(&str, Job)] = &[(doctor::PROBE, doctor::PROBE_JOB)];
+pub const JOBS: &[(&str, Job)] =
+    &[(doctor::PROBE, doctor::PROBE_JOB), (work::BUILD, work::build), (cache::PRUNE, cache::prune_job)];
 
 /// Does what was ordered.
 ///
 /// # Errors
 /// When any room refuses; the failure carries the exit status.
-pub fn run(request: &Request, _progress: &dyn Progress) -> Result<Outcome, Failure> {
+pub fn run(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failure> {
+    let settings = &request.settings;
     match &request.command {
-        Command::Init { force } => Ok(init::run(&request.settings.directory, *force)?),
-        Command::Doctor { repositories } => Ok(doctor::run(&request.settings, repositories)),
+        Command::Init { force } => Ok(init::run(&settings.directory, *force)?),
+        Command::Role(role) => role::run(settings, role, progress),
+        Command::Plan { names, selection } => documents::plan(settings, names, selection),
+        Command::Check { selection } => documents::check(settings, selection),
+        Command::Lock { names, update, selection } => documents::lock(settings, names, *update, selection, progress),
+        Command::LockDiff { selection } => documents::lock_diff(settings, selection, progress),
+        Command::Inspect { file } => Ok(Outcome::of(&disk::inspect(file)?)),
+        Command::CacheStatus => cache::status(settings),
+        Command::CachePrune => cache::prune(settings, progress),
+        Command::Doctor { repositories } => Ok(doctor::run(settings, repositories)),
         other => Err(anyhow::anyhow!("{other:?} is not wired yet").into()),
     }
 }

@@ -1,0 +1,113 @@
+//! Commands that only read documents and pins: `plan`, `check`, `lock`, `lock diff`.
+
+use super::pins;
+use super::select::{Selected, select, sources};
+use crate::base::progress::Progress;
+use crate::cli::meant::{Names, Selection, Settings};
+use crate::cli::outcome::{Failure, Outcome};
+use crate::input;
+use crate::package::{Lock, LockDiff, LockMode};
+use crate::plan::{ImagePlan, Layer, PartitionRole};
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// `plan role`: what would be built; asks nothing but the documents.
+pub(super) fn plan(settings: &Settings, names: &Names, selection: &Selection) -> Result<Outcome, Failure> {
+    let plans: Vec<ImagePlan> = select(settings, names, selection)?.into_iter().map(|image| image.plan).collect();
+    let text: Vec<String> = plans.iter().map(draw).collect();
+    Ok(Outcome::new(text.join("\n"), &plans))
+}
+
+fn draw(plan: &ImagePlan) -> String {
+    let mut text = format!(
+        "{} from {} ({} {}, kernel {})\n",
+        plan.name, plan.recipe, plan.distribution.suite, plan.architecture, plan.kernel
+    );
+    layer(&mut text, "base layer", &plan.base);
+    layer(&mut text, "role", &plan.role);
+    let disk = &plan.disk;
+    let _ = writeln!(text, "  disk {}", disk.size);
+    for partition in &disk.partitions {
+        let _ = writeln!(text, "    {} {:<10} {:>10}", partition.number, partition.name, partition.length.bytes());
+        if partition.role == PartitionRole::Lvm {
+            for volume in &disk.volume_group.volumes {
+                let size = volume.extents.bytes();
+                let _ =
+                    writeln!(text, "      {}/{:<8} {size:>10}  {}", disk.volume_group.name, volume.name, volume.mount);
+            }
+        }
+    }
+    text
+}
+
+fn layer(text: &mut String, name: &str, layer: &Layer) {
+    let _ = writeln!(
+        text,
+        "  {name}: {} packages named, {} files, {} downloads, {} build scripts",
+        layer.packages.len() + layer.debs.len(),
+        layer.files.len(),
+        layer.downloads.len(),
+        layer.build_scripts.len()
+    );
+    if !layer.packages.is_empty() {
+        let _ = writeln!(text, "    {}", layer.packages.join(" "));
+    }
+}
+
+/// `check`: every document of the project and of the built-ins.
+pub(super) fn check(settings: &Settings, selection: &Selection) -> Result<Outcome, Failure> {
+    #[derive(Serialize)]
+    struct Checked {
+        recipes: usize,
+        roles: usize,
+    }
+    let sources = sources(settings);
+    input_check(&sources)?;
+    if let Some(recipe) = &selection.recipe {
+        select(settings, &Names::All, &Selection { recipe: Some(recipe.clone()), ..selection.clone() })?;
+    }
+    let (recipes, roles) = (sources.recipes()?.len(), sources.roles()?.len());
+    Ok(Outcome::new(format!("{recipes} recipes and {roles} roles are sound\n"), &Checked { recipes, roles }))
+}
+
+fn input_check(sources: &input::Sources) -> Result<(), input::Problems> {
+    input::check_all(sources)
+}
+
+/// `lock`: pins what the images need.
+pub(super) fn lock(
+    settings: &Settings,
+    names: &Names,
+    update: bool,
+    selection: &Selection,
+    progress: &dyn Progress,
+) -> Result<Outcome, Failure> {
+    let selected = select(settings, names, selection)?;
+    let client = pins::client(settings, selection);
+    let before = Lock::load(&pins::lock_path(settings))?;
+    pins::pin(settings, &selected, pins::mode(selection, update), &client, progress)?;
+    let after = Lock::load(&pins::lock_path(settings))?;
+    Ok(difference(&before, &after))
+}
+
+/// `lock diff`: what `lock --update` would change; writes nothing.
+pub(super) fn lock_diff(
+    settings: &Settings,
+    selection: &Selection,
+    progress: &dyn Progress,
+) -> Result<Outcome, Failure> {
+    let before = Lock::load(&pins::lock_path(settings))?;
+    let selected: Vec<Selected> = select(settings, &Names::All, selection)?;
+    let mut after = before.clone();
+    let client = pins::client(settings, selection);
+    pins::resolve_all(&mut after, &selected, LockMode::Update, &client, progress)?;
+    Ok(difference(&before, &after))
+}
+
+fn difference(before: &Lock, after: &Lock) -> Outcome {
+    let difference = LockDiff::between(before, after);
+    if difference.is_empty() {
+        return Outcome::new("the lock is unchanged\n", &serde_json::json!({"changes": []}));
+    }
+    Outcome::new(difference.to_string(), &difference)
+}

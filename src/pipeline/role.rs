@@ -1,0 +1,214 @@
+//! `imgbuild role`: what is there already is not built again; what is missing is fetched, built in one worker and published.
+
+use super::pins;
+use super::select::{Selected, select};
+use super::work::{self, BuildRequest, BuildTask};
+use crate::base::digest::Digest;
+use crate::base::progress::Progress;
+use crate::base::size::Bytes;
+use crate::cli::meant::{Compression, Format, Role, Settings};
+use crate::cli::outcome::{Failure, Outcome};
+use crate::output::{ArtifactKind, BuildLog, Published, Staging, published};
+use crate::package::archive::Client;
+use crate::package::{BuildPlan, PackageFile, PackageSet, Pin};
+use crate::sandbox::Worker;
+use crate::store::Store;
+use anyhow::Result;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+/// What `role` gives: one row an image.
+#[derive(Serialize)]
+struct Built {
+    images: Vec<Image>,
+}
+
+#[derive(Serialize)]
+struct Image {
+    name: String,
+    id: String,
+    folder: PathBuf,
+    built: bool,
+    files: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    path: PathBuf,
+    size: u64,
+    sha256: Digest,
+}
+
+/// Builds the images that are named, and gives where they lie.
+pub(super) fn run(settings: &Settings, role: &Role, progress: &dyn Progress) -> Result<Outcome, Failure> {
+    let selected = select(settings, &role.names, &role.selection)?;
+    let client = pins::client(settings, &role.selection);
+    let mode = pins::mode(&role.selection, false);
+    let plans = pins::pin(settings, &selected, mode, &client, progress)?;
+    let wanted = wanted(role);
+    let mut images = Vec::new();
+    let mut missing = Vec::new();
+    for plan in &plans {
+        match published(&settings.out, &plan.image.name, &plan.image_id) {
+            Some(there) if wanted.iter().all(|kind| there.manifest.artifact(*kind).is_some()) => {
+                images.push((plan.image_id.clone(), false, there));
+            }
+            earlier => missing.push((plan, earlier)),
+        }
+    }
+    if !missing.is_empty() {
+        let built = build(settings, role, &client, &selected, missing, progress)?;
+        images.extend(built.into_iter().map(|there| (there.manifest.image_id.clone(), true, there)));
+    }
+    for plan in &plans {
+        let home = crate::output::image_folder(&settings.out, &plan.image.name);
+        crate::output::turn_latest(&home, &plan.image_id)?;
+    }
+    let order = |id: &String| plans.iter().position(|plan| plan.image_id == *id);
+    images.sort_by_key(|(id, _, _)| order(id));
+    let built = Built { images: images.into_iter().map(|(_, built, there)| image(there, built)).collect() };
+    Ok(Outcome::of(&built))
+}
+
+fn wanted(role: &Role) -> Vec<ArtifactKind> {
+    role.formats.iter().map(|format| kind(*format, role.compression)).collect()
+}
+
+/// What a format is called among the artifacts.
+pub(super) fn kind(format: Format, compression: Compression) -> ArtifactKind {
+    match (format, compression) {
+        (Format::Raw, _) => ArtifactKind::Raw,
+        (Format::Qcow2, Compression::Zstd) => ArtifactKind::Qcow2Zstd,
+        (Format::Qcow2, Compression::Zlib) => ArtifactKind::Qcow2Zlib,
+    }
+}
+
+/// Builds what is missing: one worker for all, so that the images share base layer and tools.
+fn build(
+    settings: &Settings,
+    role: &Role,
+    client: &Client,
+    selected: &[Selected],
+    missing: Vec<(&BuildPlan, Option<Published>)>,
+    progress: &dyn Progress,
+) -> Result<Vec<Published>> {
+    let store = Store::open(&settings.cache)?;
+    let mut locks = Vec::new();
+    for (plan, _) in &missing {
+        let name = format!("image-{}", plan.image_id);
+        locks.push(store.lock(&name, || progress.note(format!("another build of {} is running", plan.image.name)))?);
+    }
+    let fetched = fetch(client, selected, &missing, &store, progress)?;
+    let mut stagings = Vec::new();
+    let mut tasks = Vec::new();
+    for ((plan, earlier), packages) in missing.into_iter().zip(fetched) {
+        let mut staging = Staging::begin(&settings.out, &plan.image.name)?;
+        if let Some(earlier) = earlier {
+            staging.carry_over(&earlier)?;
+        }
+        tasks.push(BuildTask {
+            plan: plan.clone(),
+            packages,
+            folder: staging.folder().to_owned(),
+            formats: wanted(role),
+        });
+        stagings.push((staging, plan));
+    }
+    let request = BuildRequest { cache: settings.cache.clone(), jobs: settings.jobs.get(), tasks };
+    let log = BuildLog::new(Box::new(stagings[0].0.build_log()?), progress);
+    let answer = Worker::run(work::BUILD, &serde_json::to_vec(&request)?, &log)?;
+    let files: Vec<Vec<(String, ArtifactKind)>> = serde_json::from_slice(&answer)?;
+    let mut results = Vec::new();
+    for ((mut staging, plan), files) in stagings.into_iter().zip(files) {
+        for (file, kind) in files {
+            staging.add(&file, kind)?;
+        }
+        results.push(staging.publish(plan)?);
+    }
+    Ok(results)
+}
+
+/// Everything that the worker needs of the network, each package once however many images hold it.
+fn fetch(
+    client: &Client,
+    selected: &[Selected],
+    missing: &[(&BuildPlan, Option<Published>)],
+    store: &Store,
+    progress: &dyn Progress,
+) -> Result<Vec<PackageSet>> {
+    let local = pins::local_files(selected);
+    let mut wanted: BTreeMap<Digest, Pin> = BTreeMap::new();
+    let mut repositories = Vec::new();
+    let mut tools = Vec::new();
+    for (plan, _) in missing {
+        for repository in plan.image.repositories.iter().chain(&plan.image.tools.repositories) {
+            if !repositories.contains(repository) {
+                repositories.push(repository.clone());
+            }
+        }
+        // A tools root that is there needs no packages.
+        let there = store.tools(&super::tools::tools_id(&plan.tools))?.is_some();
+        let pins = plan.base.iter().chain(&plan.role).chain(if there { &[][..] } else { &plan.tools[..] });
+        for pin in pins.filter(|pin| !local.contains_key(&pin.sha256)) {
+            wanted.insert(pin.sha256, pin.clone());
+        }
+        tools.push(!there);
+    }
+    let pins: Vec<Pin> = wanted.into_values().collect();
+    let mut at_hand: BTreeMap<Digest, PathBuf> = local;
+    for package in client.fetch(&pins, &repositories, progress)? {
+        at_hand.insert(package.pin.sha256, package.file);
+    }
+    let mut sets = Vec::new();
+    for ((plan, _), with_tools) in missing.iter().zip(tools) {
+        let set = |pins: &[Pin]| -> Vec<PackageFile> {
+            pins.iter().map(|pin| PackageFile { pin: pin.clone(), file: at_hand[&pin.sha256].clone() }).collect()
+        };
+        let downloads = plan.image.base.downloads.iter().chain(&plan.image.role.downloads);
+        let downloads = downloads.map(|download| {
+            let file = match at_hand.get(&download.file.sha256) {
+                Some(path) => path.clone(),
+                None => client.fetch_file(&download.file, progress)?,
+            };
+            Ok((download.file.sha256, file))
+        });
+        sets.push(PackageSet {
+            base: set(&plan.base),
+            role: set(&plan.role),
+            tools: if with_tools { set(&plan.tools) } else { Vec::new() },
+            downloads: downloads.collect::<Result<_>>()?,
+        });
+    }
+    Ok(sets)
+}
+
+fn image(there: Published, built: bool) -> Image {
+    let listed = |artifact: &crate::output::Artifact| Listed {
+        path: there.folder.join(&artifact.file),
+        size: artifact.size,
+        sha256: artifact.sha256,
+    };
+    Image {
+        name: there.manifest.name.clone(),
+        id: there.manifest.image_id.clone(),
+        files: there.manifest.artifacts.iter().map(listed).collect(),
+        folder: there.folder,
+        built,
+    }
+}
+
+impl fmt::Display for Built {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for image in &self.images {
+            let how = if image.built { "built" } else { "unchanged" };
+            writeln!(f, "{} {} {how} in {}", image.name, image.id, image.folder.display())?;
+            for file in &image.files {
+                let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+                writeln!(f, "  {name:<20} {:>10}  sha256:{}", Bytes(file.size).to_string(), file.sha256)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! What happens inside the worker: from packages at hand to finished files in the staging folders.
+
+use super::tools::{self, Workshop};
+use crate::base::progress::Progress;
+use crate::output::{self, ArtifactKind};
+use crate::package::{BuildPlan, PackageSet};
+use crate::rootfs::{self, AssembleRequest, Assembled};
+use crate::store::Store;
+use crate::{boot, disk};
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The job's name.
+pub(super) const BUILD: &str = "build";
+
+/// What the worker is asked for.
+#[derive(Serialize, Deserialize)]
+pub(super) struct BuildRequest {
+    pub(super) cache: PathBuf,
+    pub(super) jobs: usize,
+    pub(super) tasks: Vec<BuildTask>,
+}
+
+/// One image.
+#[derive(Serialize, Deserialize)]
+pub(super) struct BuildTask {
+    pub(super) plan: BuildPlan,
+    pub(super) packages: PackageSet,
+    /// The staging folder.
+    pub(super) folder: PathBuf,
+    pub(super) formats: Vec<ArtifactKind>,
+}
+
+/// Builds all tasks; the answer names the files of each.
+pub(super) fn build(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
+    let request: BuildRequest = serde_json::from_slice(request).context("reading the build request")?;
+    let store = Store::open(&request.cache)?;
+    store.sweep()?;
+    let mut answer = Vec::new();
+    for task in &request.tasks {
+        let failed = || format!("building {}", task.plan.image.name);
+        answer.push(one(&store, task, request.jobs, progress).with_context(failed)?);
+    }
+    Ok(serde_json::to_vec(&answer)?)
+}
+
+fn one(store: &Store, task: &BuildTask, jobs: usize, progress: &dyn Progress) -> Result<Vec<(String, ArtifactKind)>> {
+    let image = &task.plan.image;
+    let tools = tools::provide(store, &task.plan.tools, &task.packages.tools, progress)?;
+    let workshop = Workshop::new(&tools);
+    let work = store.work()?;
+    let request = AssembleRequest {
+        plan: &task.plan,
+        packages: &task.packages,
+        work: &work.folder("root")?,
+        node_executable: rootfs::node::executable(),
+    };
+    let assembled = rootfs::assemble(&request, progress)?;
+    let boot =
+        boot::prepare(image, &assembled.tree, &workshop, &work.folder("boot")?).context("preparing boot files")?;
+    let composed =
+        disk::compose(&image.disk, &assembled.tree, &boot, &workshop, &work.folder("disk")?, task.plan.epoch, progress)
+            .context("composing the disk")?;
+    let mut files = Vec::new();
+    for kind in &task.formats {
+        let file = format!("{}.{}", image.name, if *kind == ArtifactKind::Raw { "raw" } else { "qcow2" });
+        let path = task.folder.join(&file);
+        match kind {
+            ArtifactKind::Raw => output::write_raw(&composed, &path, jobs, progress)?,
+            ArtifactKind::Qcow2Zlib => {
+                output::write_qcow2(&composed, &path, output::Compression::Zlib, jobs, progress)?;
+            }
+            _ => output::write_qcow2(&composed, &path, output::Compression::Zstd, jobs, progress)?,
+        }
+        files.push((file, *kind));
+    }
+    files.extend(kernel_and_initrd(&assembled, &task.folder)?);
+    Ok(files)
+}
+
+/// The kernel and its initial RAM disk beside the image, for network boot.
+fn kernel_and_initrd(assembled: &Assembled, folder: &Path) -> Result<Vec<(String, ArtifactKind)>> {
+    let taken =
+        [(&assembled.kernel, "vmlinuz", ArtifactKind::Kernel), (&assembled.initrd, "initrd.img", ArtifactKind::Initrd)];
+    let mut files = Vec::new();
+    for (path, name, kind) in taken {
+        let from = assembled.tree.contents.join(path);
+        std::fs::copy(&from, folder.join(name)).with_context(|| format!("copying {path} out of the root"))?;
+        files.push((name.to_owned(), kind));
+    }
+    Ok(files)
+}
