@@ -60,6 +60,11 @@ pub enum Command {
     },
     /// Start one machine in QEMU, its console on this terminal.
     Boot(Boot),
+    /// Provide the root with the emulator.
+    MachineTools {
+        /// Where its packages come from.
+        selection: Selection,
+    },
     /// Show what a file holds, from its bytes.
     Inspect {
         /// The image.
@@ -160,6 +165,12 @@ pub struct Boot {
     pub memory: Bytes,
     /// Processors.
     pub processors: u32,
+    /// Where its disk is kept; thrown away when not given.
+    pub disk: Option<PathBuf>,
+    /// Port of this host that leads to its port 22.
+    pub ssh_port: Option<u16>,
+    /// Where the emulator's packages come from.
+    pub selection: Selection,
 }
 
 /// Which firmware starts a machine.

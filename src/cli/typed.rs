@@ -93,6 +93,9 @@ pub enum Verb {
     Boot(Boot),
     /// A shell in a role's root, in the sandbox
     Shell(Shell),
+    /// Provide the root with QEMU that `boot` uses where the host's own will not do, and print its path
+    #[command(hide = true)]
+    MachineTools(Selection),
     /// Show what an image holds, from its bytes
     Inspect {
         /// A disk image: qcow2 or raw
@@ -272,6 +275,15 @@ pub struct Boot {
     /// Processors
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256), default_value = "2", env = "IMGBUILD_PROCESSORS", hide_env_values = true)]
     pub processors: u32,
+    /// Keep the machine's disk in this file, to boot it again [default: thrown away]
+    #[arg(long, value_name = "FILE", env = "IMGBUILD_DISK", hide_env_values = true)]
+    pub disk: Option<PathBuf>,
+    /// Port of 127.0.0.1 that leads to the machine's port 22
+    #[arg(long, value_name = "PORT", env = "IMGBUILD_SSH_PORT", hide_env_values = true)]
+    pub ssh_port: Option<u16>,
+    /// Where the emulator's packages come from.
+    #[command(flatten)]
+    pub selection: Selection,
 }
 
 /// Which firmware starts a machine.

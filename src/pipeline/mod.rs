@@ -4,6 +4,7 @@ mod cache;
 mod doctor;
 mod documents;
 mod init;
+mod machine;
 mod pins;
 mod role;
 mod select;
@@ -13,12 +14,17 @@ mod work;
 use crate::base::progress::Progress;
 use crate::cli::meant::{Command, Request};
 use crate::cli::outcome::{Failure, Outcome};
-use crate::disk;
 use crate::sandbox::Job;
+use crate::{disk, lab};
 
 /// What the sandbox's worker can do, by name.
-pub const JOBS: &[(&str, Job)] =
-    &[(doctor::PROBE, doctor::PROBE_JOB), (work::BUILD, work::build), (cache::PRUNE, cache::prune_job)];
+pub const JOBS: &[(&str, Job)] = &[
+    (doctor::PROBE, doctor::PROBE_JOB),
+    (work::BUILD, work::build),
+    (cache::PRUNE, cache::prune_job),
+    (machine::TOOLS, machine::tools_job),
+    lab::JOB,
+];
 
 /// Does what was ordered.
 ///
@@ -34,6 +40,8 @@ pub fn run(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failur
         Command::Lock { names, update, selection } => documents::lock(settings, names, *update, selection, progress),
         Command::LockDiff { selection } => documents::lock_diff(settings, selection, progress),
         Command::Inspect { file } => Ok(Outcome::of(&disk::inspect(file)?)),
+        Command::Boot(boot) => machine::boot(settings, boot, progress),
+        Command::MachineTools { selection } => machine::tools_root(settings, selection, progress),
         Command::CacheStatus => cache::status(settings),
         Command::CachePrune => cache::prune(settings, progress),
         Command::Doctor { repositories } => Ok(doctor::run(settings, repositories)),
