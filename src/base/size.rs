@@ -91,13 +91,13 @@ impl fmt::Display for Bytes {
         for (factor, unit) in units {
             if self.0 >= factor {
                 if self.0.is_multiple_of(factor) {
-                    return write!(f, "{} {unit}", self.0 / factor);
+                    return f.pad(&format!("{} {unit}", self.0 / factor));
                 }
                 #[expect(clippy::cast_precision_loss, reason = "for people, one decimal")]
-                return write!(f, "{:.1} {unit}", self.0 as f64 / factor as f64);
+                return f.pad(&format!("{:.1} {unit}", self.0 as f64 / factor as f64));
             }
         }
-        write!(f, "{} B", self.0)
+        f.pad(&format!("{} B", self.0))
     }
 }
 
@@ -125,5 +125,6 @@ mod tests {
         assert_eq!(Bytes(4 * GIB).to_string(), "4 GiB");
         assert_eq!(Bytes(1536 * MIB).to_string(), "1.5 GiB");
         assert_eq!(Bytes(12).to_string(), "12 B");
+        assert_eq!(format!("{:>7}", Bytes(4 * GIB)), "  4 GiB");
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn status(settings: &Settings) -> Result<Outcome, Failure> {
     let usage = Store::open(&settings.cache)?.usage()?;
     let mut text = format!("{}\n", settings.cache.display());
     for (kind, usage) in &usage {
-        let _ = writeln!(text, "  {kind:<10} {:>10}  {:>6} entries", Bytes(usage.bytes).to_string(), usage.count);
+        let _ = writeln!(text, "  {kind:<10} {:>10}  {:>6} entries", Bytes(usage.bytes), usage.count);
     }
     Ok(Outcome::new(text, &usage))
 }

@@ -5,14 +5,13 @@ use super::select::{Selected, select, sources};
 use crate::base::progress::Progress;
 use crate::cli::meant::{Names, Selection, Settings};
 use crate::cli::outcome::{Failure, Outcome};
-use crate::input;
 use crate::package::{Lock, LockDiff, LockMode};
-use crate::plan::{ImagePlan, Layer, PartitionRole};
+use crate::plan::{self, ImagePlan, Layer, PartitionRole};
 use serde::Serialize;
 use std::fmt::Write as _;
 
 /// `plan role`: what would be built; asks nothing but the documents.
-pub(super) fn plan(settings: &Settings, names: &Names, selection: &Selection) -> Result<Outcome, Failure> {
+pub(super) fn plan_images(settings: &Settings, names: &Names, selection: &Selection) -> Result<Outcome, Failure> {
     let plans: Vec<ImagePlan> = select(settings, names, selection)?.into_iter().map(|image| image.plan).collect();
     let text: Vec<String> = plans.iter().map(draw).collect();
     Ok(Outcome::new(text.join("\n"), &plans))
@@ -62,16 +61,12 @@ pub(super) fn check(settings: &Settings, selection: &Selection) -> Result<Outcom
         roles: usize,
     }
     let sources = sources(settings);
-    input_check(&sources)?;
+    plan::check_all(&sources)?;
     if let Some(recipe) = &selection.recipe {
         select(settings, &Names::All, &Selection { recipe: Some(recipe.clone()), ..selection.clone() })?;
     }
     let (recipes, roles) = (sources.recipes()?.len(), sources.roles()?.len());
     Ok(Outcome::new(format!("{recipes} recipes and {roles} roles are sound\n"), &Checked { recipes, roles }))
-}
-
-fn input_check(sources: &input::Sources) -> Result<(), input::Problems> {
-    input::check_all(sources)
 }
 
 /// `lock`: pins what the images need.

@@ -35,7 +35,7 @@ pub fn run(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failur
     match &request.command {
         Command::Init { force } => Ok(init::run(&settings.directory, *force)?),
         Command::Role(role) => role::run(settings, role, progress),
-        Command::Plan { names, selection } => documents::plan(settings, names, selection),
+        Command::Plan { names, selection } => documents::plan_images(settings, names, selection),
         Command::Check { selection } => documents::check(settings, selection),
         Command::Lock { names, update, selection } => documents::lock(settings, names, *update, selection, progress),
         Command::LockDiff { selection } => documents::lock_diff(settings, selection, progress),

@@ -206,7 +206,7 @@ impl fmt::Display for Built {
             writeln!(f, "{} {} {how} in {}", image.name, image.id, image.folder.display())?;
             for file in &image.files {
                 let name = file.path.file_name().unwrap_or_default().to_string_lossy();
-                writeln!(f, "  {name:<20} {:>10}  sha256:{}", Bytes(file.size).to_string(), file.sha256)?;
+                writeln!(f, "  {name:<20} {:>10}  sha256:{}", Bytes(file.size), file.sha256)?;
             }
         }
         Ok(())
