@@ -53,6 +53,7 @@ fn one(store: &Store, task: &BuildTask, jobs: usize, progress: &dyn Progress) ->
     let request = AssembleRequest {
         plan: &task.plan,
         packages: &task.packages,
+        store,
         work: &work.folder("root")?,
         node_executable: rootfs::node::executable(),
     };
