@@ -2,6 +2,7 @@
 
 use super::select::select;
 use super::{pins, tools};
+use crate::base::epoch::Epoch;
 use crate::base::hint::hinted;
 use crate::base::progress::Progress;
 use crate::cli::meant::{self, Boot, Names, Selection, Settings};
@@ -11,7 +12,7 @@ use crate::output::{ArtifactKind, Manifest, image_folder};
 use crate::package::{Lock, LockMode, PackageFile, Pin};
 use crate::plan::Layer;
 use crate::sandbox::{ToolRoot, Worker};
-use crate::store::Store;
+use crate::store::{Shelf, Store};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -75,6 +76,7 @@ struct Request {
     cache: PathBuf,
     pins: Vec<Pin>,
     packages: Vec<PackageFile>,
+    epoch: Epoch,
 }
 
 /// Pins, fetches and unpacks QEMU the first time; later it is just there.
@@ -94,12 +96,12 @@ fn provide(settings: &Settings, selection: &Selection, progress: &dyn Progress) 
         lock.save(&path)?;
     }
     let store = Store::open(&settings.cache)?;
-    if let Some(tools) = store.tools(&tools::tools_id(&plan.tools))? {
+    if let Some(tools) = store.kept(Shelf::Tools, &tools::tools_id(&plan.tools))? {
         return Ok(ToolRoot { root: tools.root().to_owned() });
     }
     let packages = client.fetch(&plan.tools, &plan.image.tools.repositories, progress)?;
-    let request = Request { cache: settings.cache.clone(), pins: plan.tools.clone(), packages };
-    let answer = Worker::run_single(TOOLS, &serde_json::to_vec(&request)?, progress)?;
+    let request = Request { cache: settings.cache.clone(), pins: plan.tools.clone(), packages, epoch: plan.epoch };
+    let answer = Worker::run(TOOLS, &serde_json::to_vec(&request)?, progress)?;
     let root: PathBuf = serde_json::from_slice(&answer).context("reading the worker's answer")?;
     Ok(ToolRoot { root })
 }
@@ -108,7 +110,7 @@ fn provide(settings: &Settings, selection: &Selection, progress: &dyn Progress) 
 pub(super) fn tools_job(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
     let request: Request = serde_json::from_slice(request).context("reading the request")?;
     let store = Store::open(&request.cache)?;
-    let tools = tools::provide(&store, &request.pins, &request.packages, progress)?;
+    let tools = tools::provide(&store, &request.pins, &request.packages, request.epoch, progress)?;
     let root: &Path = tools.root();
     Ok(serde_json::to_vec(root)?)
 }

@@ -1,13 +1,14 @@
 //! The tools root as the boot and disk rooms see it: made once per set of pins, run in the sandbox.
 
 use crate::base::digest::Digest;
+use crate::base::epoch::Epoch;
 use crate::base::files;
 use crate::base::progress::Progress;
 use crate::boot::{Call, Feed, Tools};
 use crate::package::{PackageFile, Pin};
 use crate::rootfs;
 use crate::sandbox::{Access, Stdin, ToolRoot};
-use crate::store::{self, Store};
+use crate::store::{Kept, Shelf, Store};
 use anyhow::{Context as _, Result, bail};
 
 /// Where a call's folder is shown inside the tools root.
@@ -25,21 +26,22 @@ pub(super) fn provide(
     store: &Store,
     pins: &[Pin],
     packages: &[PackageFile],
+    epoch: Epoch,
     progress: &dyn Progress,
-) -> Result<store::Tools> {
+) -> Result<Kept> {
     let id = tools_id(pins);
-    if let Some(tools) = store.tools(&id)? {
+    if let Some(tools) = store.kept(Shelf::Tools, &id)? {
         return Ok(tools);
     }
     let _alone =
         store.lock(&format!("making-tools-{id}"), || progress.note("waiting for another build's tools root"))?;
-    if let Some(tools) = store.tools(&id)? {
+    if let Some(tools) = store.kept(Shelf::Tools, &id)? {
         return Ok(tools);
     }
     let work = store.work()?;
     let root = work.folder("root")?;
-    rootfs::unpack_tools(packages, &root, progress).context("unpacking the tools root")?;
-    store.publish_tools(&id, &work, &root)
+    rootfs::unpack_tools(packages, &root, epoch, progress).context("unpacking the tools root")?;
+    store.keep(Shelf::Tools, &id, &work, &root)
 }
 
 /// Runs the tools of a tools root.
@@ -48,7 +50,7 @@ pub(super) struct Workshop {
 }
 
 impl Workshop {
-    pub(super) fn new(tools: &store::Tools) -> Self {
+    pub(super) fn new(tools: &Kept) -> Self {
         Self { root: ToolRoot { root: tools.root().to_owned() } }
     }
 }

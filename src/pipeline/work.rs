@@ -47,7 +47,7 @@ pub(super) fn build(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> 
 
 fn one(store: &Store, task: &BuildTask, jobs: usize, progress: &dyn Progress) -> Result<Vec<(String, ArtifactKind)>> {
     let image = &task.plan.image;
-    let tools = tools::provide(store, &task.plan.tools, &task.packages.tools, progress)?;
+    let tools = tools::provide(store, &task.plan.tools, &task.packages.tools, task.plan.epoch, progress)?;
     let workshop = Workshop::new(&tools);
     let work = store.work()?;
     let request = AssembleRequest {
