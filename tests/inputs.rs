@@ -6,6 +6,7 @@
 
 use imgbuild::input::{Origin, Problems, Sources, load};
 use imgbuild::plan::{ImagePlan, ImageRequest, OverlayKind, draw_image};
+use proptest::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -118,10 +119,11 @@ fn project_role_hides_the_builtin_one_and_may_extend_it() {
     assert_eq!(content.bytes(), b"haproxy on trixie\n");
 }
 
-#[test]
-fn all_that_a_role_can_say_reaches_the_plan() {
-    let project = tempfile::tempdir().unwrap();
-    let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+const DIGEST: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+/// A role that says everything, with what lies beside it.
+fn everything(project: &Path) -> String {
+    let digest = DIGEST;
     let role = format!(
         "version: 1
 description: Everything
@@ -156,11 +158,18 @@ volumes:
 build: {{file: build.sh}}
 "
     );
-    write(project.path(), "roles/all/role.yaml", role.as_bytes());
-    write(project.path(), "roles/all/debs/own.deb", b"abc");
-    write(project.path(), "roles/all/build.sh", b"#!/bin/sh\ntrue\n");
-    write(project.path(), "roles/all/keyrings/demo.asc", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n");
-    write(project.path(), "roles/all/tree/usr/local/sbin/run", b"#!/bin/sh\n");
+    write(project, "roles/all/role.yaml", role.as_bytes());
+    write(project, "roles/all/debs/own.deb", b"abc");
+    write(project, "roles/all/build.sh", b"#!/bin/sh\ntrue\n");
+    write(project, "roles/all/keyrings/demo.asc", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n");
+    write(project, "roles/all/tree/usr/local/sbin/run", b"#!/bin/sh\n");
+    role
+}
+
+#[test]
+fn all_that_a_role_can_say_reaches_the_plan() {
+    let project = tempfile::tempdir().unwrap();
+    everything(project.path());
     let plan = drawn(project.path(), "debian-trixie", "all", &["port=8080"]);
     let plan = plan.unwrap_or_else(|problems| panic!("{problems}"));
 
@@ -171,7 +180,7 @@ build: {{file: build.sh}}
         volumes[1..],
         [
             ("var", 512, "defaults,noatime,nodev"),
-            ("data", 256, "noatime,nofail,x-systemd.requires=imgbuild-grow.service"),
+            ("data", 256, "noatime,nofail,x-systemd.after=imgbuild-grow.service"),
             ("swap", 64, "defaults"),
         ]
     );
@@ -179,7 +188,7 @@ build: {{file: build.sh}}
     assert_eq!((repository.name.as_str(), repository.priority, repository.flat), ("demo", 600, true));
     assert!(!repository.check_valid_until && plan.recipe_repositories == 2 && plan.tools.repositories.len() == 2);
     let layer = &plan.role;
-    assert_eq!((layer.debs[0].name.as_str(), layer.debs[0].sha256.to_string().as_str()), ("own.deb", digest));
+    assert_eq!((layer.debs[0].name.as_str(), layer.debs[0].sha256.to_string().as_str()), ("own.deb", DIGEST));
     assert_eq!(layer.debs[1].url.as_deref(), Some("https://mirror.example/far.deb"));
     assert_eq!((layer.downloads[0].strip, layer.downloads[0].unpack, layer.downloads[1].mode), (1, true, 0o755));
     assert_eq!((layer.users[0].uid, layer.groups[0].gid, layer.users[0].group.as_str()), (700, 700, "web"));
@@ -201,4 +210,33 @@ build: {{file: build.sh}}
     assert_eq!(preset, "enable web.service\ndisable nginx.service\n");
     assert!(file("/etc/default/grub.d/imgbuild.cfg").0.contains("mitigations=auto"));
     assert!(file("/usr/lib/imgbuild/grow.json").0.contains("\"xfs-at-first-boot\""));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Law: whatever a document holds, it leads to a plan or to problems, all of which say where and what to do.
+    #[test]
+    fn damaged_roles_lead_to_plans_or_problems(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0usize..3), 1..6)
+    ) {
+        let project = tempfile::tempdir().unwrap();
+        let mut role = everything(project.path()).into_bytes();
+        for (at, byte, how) in changes {
+            let at = at.index(role.len());
+            match how {
+                0 => role[at] = byte,
+                1 => role.insert(at, byte),
+                _ => drop(role.drain(at..(at + usize::from(byte)).min(role.len()))),
+            }
+            role.push(b'\n');
+        }
+        write(project.path(), "roles/all/role.yaml", &role);
+        if let Err(problems) = drawn(project.path(), "debian-trixie", "all", &[]) {
+            prop_assert!(!problems.problems.is_empty());
+            for problem in &problems.problems {
+                prop_assert!(problem.suggestion.is_some() || problem.remedy.is_some(), "no remedy: {problem}");
+            }
+        }
+    }
 }

@@ -88,7 +88,7 @@ impl Report {
                     _ => None,
                 };
                 let message = format!("`{text}` is neither `true` nor `false`");
-                let fault = Fault::new(node.place, message).suggest(meant);
+                let fault = Fault::new(node.place, message).suggest(meant).hint("write `true` or `false`");
                 self.add(if meant == Some(text.as_str()) {
                     Fault::new(node.place, format!("`{text}` is quoted, which makes it a text"))
                         .hint("write it without quotes")
@@ -138,8 +138,10 @@ impl Report {
     /// A size with its unit.
     pub(crate) fn size(&self, node: &Node) -> Option<Located<Bytes>> {
         self.checked(node, |text| {
-            let bytes =
-                Bytes::parse(text).map_err(|error| Refusal::new(error.to_string()).suggest(size_meant(text)))?;
+            let bytes = Bytes::parse(text).map_err(|_| {
+                let refusal = Refusal::new(format!("`{text}` is not a size")).suggest(size_meant(text));
+                refusal.hint("write a whole number with a unit, such as `512 MiB` or `20 GiB`")
+            })?;
             if text.trim().bytes().all(|c| c.is_ascii_digit()) {
                 let message = format!("the size `{text}` has no unit");
                 return Err(Refusal::new(message).hint("write a unit after the number: B, KiB, MiB, GiB or TiB"));

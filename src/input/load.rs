@@ -1,48 +1,36 @@
 //! From names to checked values: finds documents, extends them, reads what lies beside them.
 
-use super::check;
-use super::content::{Content, DebEntry, RepositoryEntry, TreeEntry, TreeKind, shebang};
-use super::decode::{Located, Report};
-use super::extend::extend;
+use super::decode::Report;
 use super::problem::{Documents, Fault, Place, Problem, Problems};
-use super::recipe::{Recipe, extends, recipe};
+use super::recipe::{Recipe, recipe};
 use super::role::{Role, role};
-use super::sources::{Found, Origin, Sources, display_name};
-use super::suggest::nearest;
+use super::sources::{Origin, Sources, display_name};
 use super::yaml::{self, Node, Value};
 use super::{Inputs, LocalFile};
-use std::collections::BTreeMap;
-
-/// Bytes of one file of a tree, of a build script, of a keyring.
-const MAXIMUM_FILE: u64 = 4 << 20;
-/// Bytes of all files of a tree together: they travel within the plan.
-const MAXIMUM_TREE: usize = 16 << 20;
-/// Documents that may extend one another.
-const MAXIMUM_CHAIN: usize = 8;
 
 /// What a document describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Recipe,
     Role,
 }
 
 impl Kind {
-    fn noun(self) -> &'static str {
+    pub(super) fn noun(self) -> &'static str {
         match self {
             Self::Recipe => "recipe",
             Self::Role => "role",
         }
     }
 
-    fn document(self, name: &str) -> String {
+    pub(super) fn document(self, name: &str) -> String {
         match self {
             Self::Recipe => format!("recipes/{name}.yaml"),
             Self::Role => format!("roles/{name}/role.yaml"),
         }
     }
 
-    fn folder(self, name: &str) -> String {
+    pub(super) fn folder(self, name: &str) -> String {
         match self {
             Self::Recipe => format!("recipes/{name}"),
             Self::Role => format!("roles/{name}"),
@@ -50,22 +38,15 @@ impl Kind {
     }
 }
 
-/// A document of a chain, and where the files beside it lie.
-struct Level {
-    origin: Origin,
-    folder: String,
-    node: Node,
-}
-
 /// Reads documents and gathers all that is wrong with them.
 pub(super) struct Loader<'a> {
-    sources: &'a Sources,
-    documents: Documents,
+    pub(super) sources: &'a Sources,
+    pub(super) documents: Documents,
     /// By number of the document: where files beside it lie.
-    beside: Vec<(Origin, String)>,
-    report: Report,
-    others: Problems,
-    debs: Vec<LocalFile>,
+    pub(super) beside: Vec<(Origin, String)>,
+    pub(super) report: Report,
+    pub(super) others: Problems,
+    pub(super) debs: Vec<LocalFile>,
 }
 
 /// Loads a recipe and roles.
@@ -101,7 +82,7 @@ pub(super) fn load(sources: &Sources, recipe_name: &str, role_names: &[&str]) ->
 }
 
 impl Loader<'_> {
-    fn command_line(&mut self, message: String, suggestion: Option<String>, remedy: String) {
+    pub(super) fn command_line(&mut self, message: String, suggestion: Option<String>, remedy: String) {
         let problem = Problem::whole("command line", message, suggestion, Some(remedy));
         self.others.merge(Problems { problems: vec![problem] });
     }
@@ -121,132 +102,7 @@ impl Loader<'_> {
         Some(role)
     }
 
-    /// A document with all that it extends and its drop-ins, laid over one another; bottom level first.
-    fn chain(&mut self, kind: Kind, name: &str) -> Option<(Node, Vec<Level>)> {
-        let mut origin = self.find(kind, name)?;
-        let (mut name, mut levels, mut seen) = (name.to_owned(), Vec::new(), Vec::new());
-        loop {
-            seen.push((origin, name.clone()));
-            let node = self.document(kind, origin, &name)?;
-            let next = self.extended(kind, &node, &name, &seen);
-            let node = self.drop_ins(kind, origin, &name, node);
-            levels.push(Level { origin, folder: kind.folder(&name), node });
-            match next {
-                Ok(Some(next)) => (origin, name) = next,
-                Ok(None) => break,
-                Err(fault) => {
-                    self.report.add(fault);
-                    return None;
-                }
-            }
-        }
-        levels.reverse();
-        let merged =
-            levels.iter().map(|level| level.node.clone()).reduce(|base, over| extend(&self.report, base, over));
-        merged.map(|node| (node, levels))
-    }
-
-    fn names(&mut self, kind: Kind) -> BTreeMap<String, Origin> {
-        let names = match kind {
-            Kind::Recipe => self.sources.recipes(),
-            Kind::Role => self.sources.roles(),
-        };
-        names.unwrap_or_else(|problems| {
-            self.others.merge(problems);
-            BTreeMap::new()
-        })
-    }
-
-    fn find(&mut self, kind: Kind, name: &str) -> Option<Origin> {
-        let names = self.names(kind);
-        if let Some(origin) = names.get(name) {
-            if check::name(name).is_ok() {
-                return Some(*origin);
-            }
-            let hint = "begin it with a lower-case letter or digit and go on with letters, digits, `-`, `_` or `.`";
-            self.command_line(format!("`{name}` is no name of a {}", kind.noun()), None, hint.to_owned());
-            return None;
-        }
-        let meant = nearest(name, names.keys().map(String::as_str)).map(str::to_owned);
-        let known: Vec<&str> = names.keys().map(String::as_str).collect();
-        let remedy = format!("known here: {}; a new one goes into {}", known.join(", "), kind.document("NAME"));
-        self.command_line(format!("there is no {} `{name}`", kind.noun()), meant, remedy);
-        None
-    }
-
-    fn extended(
-        &mut self,
-        kind: Kind,
-        node: &Node,
-        name: &str,
-        seen: &[(Origin, String)],
-    ) -> Result<Option<(Origin, String)>, Fault> {
-        let Value::Map(entries) = &node.value else { return Ok(None) };
-        let Some((_, node)) = entries.iter().find(|(key, _)| key.text == "extends") else { return Ok(None) };
-        let Some(base) = self.report.checked(node, extends) else { return Ok(None) };
-        let (builtin, wanted) = base.value;
-        let names = if builtin { Sources::builtin() } else { self.sources.clone() };
-        let names = match kind {
-            Kind::Recipe => names.recipes(),
-            Kind::Role => names.roles(),
-        };
-        let names = names.unwrap_or_default();
-        let Some(origin) = names.get(&wanted).copied() else {
-            let meant = nearest(&wanted, names.keys().map(String::as_str));
-            let meant = meant.map(|word| if builtin { format!("builtin/{word}") } else { word.to_owned() });
-            let which = if builtin { "built-in " } else { "" };
-            let known: Vec<&str> = names.keys().map(String::as_str).filter(|known| *known != name).collect();
-            let fault = Fault::new(base.place, format!("there is no {which}{} `{wanted}`", kind.noun())).suggest(meant);
-            return Err(fault.hint(format!("known here: {}", known.join(", "))));
-        };
-        let next = (origin, wanted);
-        if seen.contains(&next) {
-            let fault = Fault::new(base.place, format!("the {} `{name}` ends up extending itself", kind.noun()));
-            let embedded = self.sources.read(Origin::Builtin, &kind.document(name), yaml::MAXIMUM_BYTES);
-            return Err(if !builtin && next.1 == name && matches!(embedded, Ok(Some(_))) {
-                fault.suggest(Some(format!("builtin/{name}")))
-            } else {
-                fault.hint("a chain of `extends` must end at one that extends nothing")
-            });
-        }
-        if seen.len() >= MAXIMUM_CHAIN {
-            let fault = Fault::new(base.place, format!("more than {MAXIMUM_CHAIN} documents extend one another"));
-            return Err(fault.hint("let it extend one further down"));
-        }
-        Ok(Some(next))
-    }
-
-    /// Lays the drop-ins of a role over its document, in order of name.
-    fn drop_ins(&mut self, kind: Kind, origin: Origin, name: &str, mut node: Node) -> Node {
-        if kind != Kind::Role {
-            return node;
-        }
-        let folder = format!("{}/role.d", kind.folder(name));
-        match self.sources.tree(origin, &folder, yaml::MAXIMUM_BYTES) {
-            Err(problems) => self.others.merge(problems),
-            Ok(files) => {
-                for (file, found) in files {
-                    let shown = format!("{folder}/{file}");
-                    match found {
-                        Found::File { content, .. } if file.ends_with(".yaml") => {
-                            if let Some(over) = self.parse(origin, &shown, &kind.folder(name), content) {
-                                node = extend(&self.report, node, over);
-                            }
-                        }
-                        _ => {
-                            let message = "only files that end in `.yaml` belong into role.d".to_owned();
-                            let remedy = Some("rename it, or move it elsewhere".to_owned());
-                            let problem = Problem::whole(&display_name(origin, &shown), message, None, remedy);
-                            self.others.merge(Problems { problems: vec![problem] });
-                        }
-                    }
-                }
-            }
-        }
-        node
-    }
-
-    fn document(&mut self, kind: Kind, origin: Origin, name: &str) -> Option<Node> {
+    pub(super) fn document(&mut self, kind: Kind, origin: Origin, name: &str) -> Option<Node> {
         let path = kind.document(name);
         match self.sources.read(origin, &path, yaml::MAXIMUM_BYTES) {
             Ok(Some(bytes)) => self.parse(origin, &path, &kind.folder(name), bytes),
@@ -258,7 +114,7 @@ impl Loader<'_> {
         }
     }
 
-    fn parse(&mut self, origin: Origin, path: &str, folder: &str, bytes: Vec<u8>) -> Option<Node> {
+    pub(super) fn parse(&mut self, origin: Origin, path: &str, folder: &str, bytes: Vec<u8>) -> Option<Node> {
         let name = display_name(origin, path);
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
@@ -291,7 +147,7 @@ impl Loader<'_> {
         }
     }
 
-    fn add(&mut self, origin: Origin, name: &str, folder: &str, text: &str) -> u32 {
+    pub(super) fn add(&mut self, origin: Origin, name: &str, folder: &str, text: &str) -> u32 {
         self.beside.push((origin, folder.to_owned()));
         self.documents.add(name, text)
     }
@@ -326,190 +182,5 @@ impl Loader<'_> {
                 false
             }
         }
-    }
-
-    /// Reads what lies beside the documents: trees, .debs, scripts, keyrings.
-    fn finish(&mut self, content: &mut Content, levels: &[Level]) {
-        self.keyrings(&mut content.repositories);
-        self.debs(&mut content.debs);
-        if let Some(build) = &mut content.build
-            && let Some(file) = &build.file
-        {
-            let script = self.read_beside(file);
-            if let Some(script) = &script
-                && let Err(refusal) = shebang(script)
-            {
-                self.report.add(refusal.at(file.place));
-            }
-            build.script = script;
-        }
-        content.tree = self.tree(levels);
-        for file in &content.files {
-            if let super::content::FileKind::Content { text, .. } = &file.kind
-                && is_secret(text.value.as_bytes())
-            {
-                self.report.add(secret(text.place));
-            }
-        }
-    }
-
-    fn read_beside(&mut self, file: &Located<String>) -> Option<Vec<u8>> {
-        let (origin, folder) = self.beside(file.place);
-        let path = format!("{folder}/{}", file.value);
-        match self.sources.read(origin, &path, MAXIMUM_FILE) {
-            Ok(Some(content)) => return Some(content),
-            Ok(None) => self.report.add(no_file(file.place, &path)),
-            Err(problems) => self.others.merge(problems),
-        }
-        None
-    }
-
-    fn beside(&self, place: Place) -> (Origin, String) {
-        let at = usize::try_from(place.file).unwrap_or(usize::MAX);
-        self.beside.get(at).cloned().unwrap_or((Origin::Builtin, String::new()))
-    }
-
-    fn debs(&mut self, debs: &mut [DebEntry]) {
-        for deb in debs {
-            let DebEntry::File { path, sha256 } = deb else { continue };
-            let (_, folder) = self.beside(path.place);
-            let below = format!("{folder}/{}", path.value);
-            match self.sources.digest(&below) {
-                Ok(Some((digest, absolute))) => {
-                    *sha256 = Some(digest);
-                    self.debs.push(LocalFile { sha256: digest, path: absolute });
-                }
-                Ok(None) => self.report.add(no_file(path.place, &below)),
-                Err(problems) => self.others.merge(problems),
-            }
-        }
-    }
-
-    /// Keyrings lie in `keyrings/` beside the document, or among those of the recipes.
-    fn keyrings(&mut self, repositories: &mut [RepositoryEntry]) {
-        for repository in repositories {
-            let Some(name) = repository.keyring_name.clone() else { continue };
-            let (origin, folder) = self.beside(name.place);
-            let folders = [
-                (origin, format!("{folder}/keyrings")),
-                (Origin::Project, "recipes/keyrings".to_owned()),
-                (Origin::Builtin, "recipes/keyrings".to_owned()),
-            ];
-            let mut found = None;
-            for (origin, folder) in &folders {
-                for ending in ["asc", "gpg", "pgp"] {
-                    let path = format!("{folder}/{}.{ending}", name.value);
-                    match self.sources.read(*origin, &path, MAXIMUM_FILE) {
-                        Ok(content) => found = found.or(content),
-                        Err(problems) => self.others.merge(problems),
-                    }
-                }
-            }
-            match found {
-                Some(content) if is_secret(&content) => {
-                    let message = format!("the keyring `{}` holds a private key", name.value);
-                    let hint = "a repository's public key is wanted here: `gpg --armor --export KEY`";
-                    self.report.add(Fault::new(name.place, message).hint(hint));
-                }
-                Some(content) => repository.keyring = Some(content),
-                None => {
-                    let fault = Fault::new(name.place, format!("there is no keyring `{}`", name.value));
-                    let wanted = format!("{folder}/keyrings/{}.asc", name.value);
-                    self.report.add(fault.hint(format!("put the repository's public key (armoured) into {wanted}")));
-                }
-            }
-        }
-    }
-
-    fn tree(&mut self, levels: &[Level]) -> Vec<TreeEntry> {
-        let (mut entries, mut total): (BTreeMap<String, TreeEntry>, usize) = (BTreeMap::new(), 0);
-        for level in levels {
-            let folder = format!("{}/tree", level.folder);
-            let files = match self.sources.tree(level.origin, &folder, MAXIMUM_FILE) {
-                Ok(files) => files,
-                Err(problems) => {
-                    self.others.merge(problems);
-                    continue;
-                }
-            };
-            for (below, found) in &files {
-                let shown = display_name(level.origin, &format!("{folder}/{below}"));
-                let stem = below.strip_suffix(".j2").filter(|_| matches!(found, Found::File { .. }));
-                let text = match (stem, found) {
-                    (Some(_), Found::File { content, .. }) => String::from_utf8(content.clone()).ok(),
-                    _ => Some(String::new()),
-                };
-                let file = self.add(level.origin, &shown, &level.folder, text.as_deref().unwrap_or(""));
-                let place = Place { file, line: 0, column: 0, width: 1 };
-                let path = match check::overlay_path(&format!("/{}", stem.unwrap_or(below))) {
-                    Ok(path) => path,
-                    Err(refusal) => {
-                        self.report.add(refusal.at(place));
-                        continue;
-                    }
-                };
-                if stem.is_some_and(|stem| files.contains_key(stem)) {
-                    let message = format!("{path} is there twice, as a file and as a template (`.j2`)");
-                    self.report.add(Fault::new(place, message).hint("keep one of the two"));
-                }
-                let kind = match found {
-                    Found::Link(target) => TreeKind::Link(target.clone()),
-                    Found::File { content, .. } if is_secret(content) => {
-                        self.report.add(secret(place));
-                        continue;
-                    }
-                    Found::File { content, executable } => {
-                        total += content.len();
-                        match (stem, text) {
-                            (None, _) => TreeKind::File { content: content.clone(), executable: *executable },
-                            (Some(_), Some(text)) => TreeKind::Template { text, executable: *executable },
-                            (Some(_), None) => {
-                                self.report
-                                    .add(Fault::new(place, "the template is not UTF-8").hint("save it as UTF-8"));
-                                continue;
-                            }
-                        }
-                    }
-                };
-                entries.insert(path.clone(), TreeEntry { place, path, kind });
-            }
-            if total > MAXIMUM_TREE {
-                let limit = crate::base::size::Bytes(MAXIMUM_TREE as u64);
-                let message = format!("its files exceed {limit} together");
-                let remedy = "larger things belong into a .deb or among the role's `downloads`".to_owned();
-                let problem = Problem::whole(&display_name(level.origin, &folder), message, None, Some(remedy));
-                self.others.merge(Problems { problems: vec![problem] });
-            }
-        }
-        entries.into_values().collect()
-    }
-}
-
-fn no_file(place: Place, path: &str) -> Fault {
-    Fault::new(place, format!("there is no file {path}")).hint("put it there, or correct the path")
-}
-
-/// Private keys have a shape that is known.
-fn is_secret(content: &[u8]) -> bool {
-    const MARK: &[u8] = b"PRIVATE KEY";
-    content.windows(MARK.len() + 5).any(|part| part.starts_with(MARK) && part[MARK.len()..].starts_with(b"-----"))
-        || content.windows(11).any(|part| part == b"KEY BLOCK--") && content.windows(7).any(|part| part == b"PRIVATE")
-}
-
-fn secret(place: Place) -> Fault {
-    Fault::new(place, "this holds a private key, and images can be published")
-        .hint("secrets live in seeds: have it written at first boot")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn private_keys_are_recognised() {
-        assert!(is_secret(b"-----BEGIN OPENSSH PRIVATE KEY-----\nabc"));
-        assert!(is_secret(b"-----BEGIN PGP PRIVATE KEY BLOCK-----\nabc"));
-        assert!(!is_secret(b"-----BEGIN PGP PUBLIC KEY BLOCK-----\nabc"));
-        assert!(!is_secret(b"# put the PRIVATE KEY elsewhere"));
     }
 }

@@ -3,15 +3,20 @@
 //! Data flows `sources` (names to bytes) -> `yaml` (a tree with places) -> `extend` (one laid over another) ->
 //! `recipe`, `role` (checked values) -> [`Inputs`]. All faults end up in one [`Problems`].
 
+mod accounts;
+mod beside;
 mod builtin;
+mod chain;
 mod check;
 mod content;
 mod decode;
 mod extend;
 mod load;
+mod packages;
 mod problem;
 mod recipe;
 mod role;
+mod settings;
 mod sources;
 mod suggest;
 mod volume;

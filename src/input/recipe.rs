@@ -1,8 +1,10 @@
 //! The document `recipes/<recipe>.yaml`: the base system.
 
+use super::accounts::{groups, users};
 use super::check;
-use super::content::{Accounts, Content, RepositoryEntry, content, groups, repository, users};
+use super::content::{Accounts, Content, RepositoryEntry, content};
 use super::decode::{Fields, Located, Refusal, Report, one_of};
+use super::packages::repository;
 use super::problem::{Fault, Place};
 use super::volume::{VolumeEntry, volumes};
 use super::yaml::Node;

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// Files that a role's tree or the list of recipes may hold.
 const MAXIMUM_FILES: usize = 10_000;
 
+/// The remedy when the file system refuses.
+const UNREADABLE: &str = "see to it that the project's files can be read";
+
 /// The project folder and the built-ins.
 #[derive(Clone, Debug)]
 pub struct Sources {
@@ -81,7 +84,7 @@ impl Sources {
 
     fn list_project(&self, project: &Path, folder: &str) -> Result<Vec<(PathBuf, ListedKind)>, Problems> {
         let listed = files::list(&project.join(folder), MAXIMUM_FILES)
-            .map_err(|error| Problems::single(folder, format!("{error:#}"), None))?;
+            .map_err(|error| Problems::single(folder, format!("{error:#}"), Some(UNREADABLE.to_owned())))?;
         Ok(listed.into_iter().map(|listed| (listed.path, listed.kind)).collect())
     }
 
@@ -98,7 +101,10 @@ impl Sources {
                     return Ok(None);
                 }
                 files::read(&file, limit).map(Some).map_err(|error| {
-                    Problems::single(path, format!("{:#}", error.root_cause()), Some(oversize_remedy(limit)))
+                    let message = format!("{:#}", error.root_cause());
+                    let oversize = message.contains("is longer than");
+                    let remedy = if oversize { oversize_remedy(limit) } else { UNREADABLE.to_owned() };
+                    Problems::single(path, message, Some(remedy))
                 })
             }
         }
@@ -121,7 +127,11 @@ impl Sources {
         for (path, kind) in self.list_project(project, folder)? {
             let shown = format!("{folder}/{}", path.display());
             let Some(name) = path.to_str().filter(|name| !name.chars().any(char::is_control)) else {
-                problems.merge(Problems::single(&shown, "the file's name is not printable UTF-8", None));
+                problems.merge(Problems::single(
+                    &shown,
+                    "the file's name is not printable UTF-8",
+                    Some("rename it".to_owned()),
+                ));
                 continue;
             };
             match kind {
@@ -137,7 +147,11 @@ impl Sources {
                     Some(target) => {
                         found.insert(name.to_owned(), Found::Link(target.to_owned()));
                     }
-                    None => problems.merge(Problems::single(&shown, "the link's target is not UTF-8", None)),
+                    None => problems.merge(Problems::single(
+                        &shown,
+                        "the link's target is not UTF-8",
+                        Some("link it anew".to_owned()),
+                    )),
                 },
                 ListedKind::Other => problems.merge(Problems::single(
                     &shown,
@@ -156,7 +170,7 @@ impl Sources {
         if !file.is_file() {
             return Ok(None);
         }
-        let refused = |error: String| Problems::single(path, error, None);
+        let refused = |error: String| Problems::single(path, error, Some(UNREADABLE.to_owned()));
         let opened = files::open(&file).map_err(|error| refused(format!("{error:#}")))?;
         let (digest, _) = Digest::of_reader(opened).map_err(|error| refused(format!("reading it: {error}")))?;
         let absolute = std::path::absolute(&file).map_err(|error| refused(format!("resolving it: {error}")))?;

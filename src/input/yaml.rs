@@ -159,7 +159,7 @@ impl Builder<'_> {
             return Err(Fault::new(place, message).hint("documents of imgbuild need no more than six"));
         }
         if let Some(Open { items: Items::Map { key: None, .. }, .. }) = self.open.last() {
-            return Err(Fault::new(place, "a mapping's key is a list or a mapping; only words can be keys"));
+            return Err(no_key(place, "a mapping's key is a list or a mapping"));
         }
         self.open.push(Open { place, items });
         Ok(())
@@ -168,7 +168,8 @@ impl Builder<'_> {
     fn add(&mut self, node: Node) -> Result<(), Fault> {
         self.nodes += 1;
         if self.nodes > MAXIMUM_NODES {
-            return Err(Fault::new(node.place, format!("the document holds more than {MAXIMUM_NODES} values")));
+            let message = format!("the document holds more than {MAXIMUM_NODES} values");
+            return Err(Fault::new(node.place, message).hint("put long contents into files of the tree/ folder"));
         }
         match self.open.last_mut().map(|open| &mut open.items) {
             None => self.root = Some(node),
@@ -176,7 +177,7 @@ impl Builder<'_> {
             Some(Items::Map { entries, key }) => match key.take() {
                 None => {
                     let Value::Text { text, .. } = node.value else {
-                        return Err(Fault::new(node.place, "a mapping's key is empty; only words can be keys"));
+                        return Err(no_key(node.place, "a mapping's key is empty"));
                     };
                     *key = Some(Key { place: node.place, text });
                 }
@@ -191,6 +192,11 @@ impl Builder<'_> {
         }
         Ok(())
     }
+}
+
+fn no_key(place: Place, message: &str) -> Fault {
+    Fault::new(place, message)
+        .hint("only words can be keys: quote it if it is meant as one, and look for a stray `{` or `[`")
 }
 
 fn no_anchors(place: Place) -> Fault {
@@ -246,7 +252,7 @@ mod tests {
             ("a: &x 1\nb: *x\n", "anchors"),
             ("a: !!str 1\n", "tags"),
             ("a: 1\n---\nb: 2\n", "second YAML document"),
-            ("? [a]\n: 1\n", "only words can be keys"),
+            ("? [a]\n: 1\n", "key is a list"),
             ("a: [1\n", "not valid YAML"),
             ("a: 1\n\tb: 2\n", "not valid YAML"),
         ];

@@ -1,11 +1,11 @@
 //! What recipe and roles add to the root, as layers: files rendered, settings turned into files, conflicts told.
 
 use super::accounts::Accounts;
-use super::template::{Context, RecipeContext, RoleContext, render};
-use super::{
-    Blob, BuildScript, DebconfAnswer, Disk, Download, Filesystem, Layer, OverlayFile, OverlayKind, PinnedFile, Units,
-};
-use crate::input::{Content, DebEntry, Fault, FileKind, Inputs, ParameterValue, Place, Recipe, TreeKind};
+use super::generated::{grow, grub};
+use super::overlay::{nested, overlay, plain};
+use super::template::{Context, RecipeContext, RoleContext};
+use super::{Blob, BuildScript, DebconfAnswer, Disk, Download, Layer, OverlayFile, PinnedFile, Units};
+use crate::input::{Content, DebEntry, Fault, Inputs, ParameterValue, Place, Recipe};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -22,7 +22,7 @@ pub(super) fn base(recipe: &Recipe, kernel: &str, faults: &mut Vec<Fault>) -> La
         combined.package(&package.value);
     }
     let (groups, users) = Accounts::of_recipe(recipe, faults).values();
-    Layer { groups, users, ..combined.finish() }
+    Layer { groups, users, ..combined.finish(faults) }
 }
 
 /// What the roles add to it, and the files that depend on the whole image.
@@ -47,7 +47,7 @@ pub(super) fn role(
     combined.generated("/usr/lib/imgbuild/grow.json", grow(disk));
     combined.generated("/etc/default/grub.d/imgbuild.cfg", grub(arguments));
     let (groups, users) = Accounts::of_roles(&inputs.recipe, &inputs.roles, faults).values();
-    Layer { groups, users, ..combined.finish() }
+    Layer { groups, users, ..combined.finish(faults) }
 }
 
 fn about(recipe: &Recipe) -> RecipeContext<'_> {
@@ -231,7 +231,8 @@ impl Combined {
         }
     }
 
-    fn finish(mut self) -> Layer {
+    fn finish(mut self, faults: &mut Vec<Fault>) -> Layer {
+        nested(&self.files, faults);
         self.layer.files = self.files.into_values().map(|(_, _, file)| file).collect();
         let mut units = Units::default();
         for (unit, (state, _)) in self.units {
@@ -253,139 +254,4 @@ fn pinned(deb: &DebEntry) -> Option<PinnedFile> {
     };
     let name = path.rsplit('/').next().unwrap_or(path).to_owned();
     Some(PinnedFile { name, sha256, url })
-}
-
-/// A file with the usual owner and mode.
-fn plain(path: &str, text: String) -> OverlayFile {
-    let kind = OverlayKind::File(Blob::Text(text));
-    OverlayFile { path: path.to_owned(), kind, mode: 0o644, owner: "root".to_owned(), group: "root".to_owned() }
-}
-
-/// Tree and `files` of one document, sorted by path; `files` wins over the tree.
-fn overlay(content: &Content, context: &Context<'_>, faults: &mut Vec<Fault>) -> Vec<(Place, OverlayFile)> {
-    let mut found: BTreeMap<String, (Place, OverlayFile)> = BTreeMap::new();
-    for entry in &content.tree {
-        let (kind, executable) = match &entry.kind {
-            TreeKind::Link(target) => (OverlayKind::Link(target.clone()), true),
-            TreeKind::File { content, executable } => (OverlayKind::File(Blob::new(content.clone())), *executable),
-            TreeKind::Template { text, executable } => match render(text, context, entry.place, false) {
-                Ok(text) => (OverlayKind::File(Blob::Text(text)), *executable),
-                Err(fault) => {
-                    faults.push(fault);
-                    continue;
-                }
-            },
-        };
-        let mode = match (&kind, executable) {
-            (OverlayKind::Link(_), _) => 0o777,
-            (_, true) => 0o755,
-            (_, false) => 0o644,
-        };
-        let file = OverlayFile { kind, mode, ..plain(&entry.path, String::new()) };
-        found.insert(entry.path.clone(), (entry.place, file));
-    }
-    for entry in &content.files {
-        let path = &entry.path.value;
-        let (kind, mode) = match &entry.kind {
-            FileKind::Content { text, template } => {
-                let text = if *template {
-                    match render(&text.value, context, text.place, true) {
-                        Ok(text) => text,
-                        Err(fault) => {
-                            faults.push(fault);
-                            continue;
-                        }
-                    }
-                } else {
-                    text.value.clone()
-                };
-                (OverlayKind::File(Blob::Text(text)), 0o644)
-            }
-            FileKind::Link(target) => (OverlayKind::Link(target.clone()), 0o777),
-            FileKind::Folder => (OverlayKind::Folder, 0o755),
-            FileKind::Absent => (OverlayKind::Absent, 0),
-            FileKind::Attributes => match found.get(path) {
-                Some((_, file)) => (file.kind.clone(), file.mode),
-                None => {
-                    let message = format!("{path} has neither `content`, `link`, `folder` nor `absent`");
-                    let fault = Fault::new(entry.path.place, message);
-                    faults.push(fault.hint(format!("say what it is, or put the file into the folder as tree{path}")));
-                    continue;
-                }
-            },
-        };
-        let owner = |given: &Option<String>| given.clone().unwrap_or_else(|| "root".to_owned());
-        let file = OverlayFile {
-            path: path.clone(),
-            kind,
-            mode: entry.mode.unwrap_or(mode),
-            owner: owner(&entry.owner),
-            group: owner(&entry.group),
-        };
-        found.insert(path.clone(), (entry.path.place, file));
-    }
-    nested(&found, faults);
-    found.into_values().collect()
-}
-
-/// What lies below a file or a link cannot be laid over.
-fn nested(found: &BTreeMap<String, (Place, OverlayFile)>, faults: &mut Vec<Fault>) {
-    for (path, (place, _)) in found {
-        let mut above = path.as_str();
-        while let Some((parent, _)) = above.rsplit_once('/') {
-            above = parent;
-            if found.get(parent).is_some_and(|(_, file)| file.kind != OverlayKind::Folder) {
-                let fault = Fault::new(*place, format!("{path} lies below {parent}, which is no folder here"));
-                faults.push(fault.hint(format!("leave out one of the two, or make {parent} a folder")));
-            }
-        }
-    }
-}
-
-/// What `imgbuild-node grow` reads in the guest.
-fn grow(disk: &Disk) -> String {
-    #[derive(serde::Serialize)]
-    struct Grow<'a> {
-        version: u32,
-        volume_group: &'a str,
-        reserve: u64,
-        volumes: Vec<Volume<'a>>,
-    }
-    #[derive(serde::Serialize)]
-    struct Volume<'a> {
-        name: &'a str,
-        size: u64,
-        weight: u32,
-        maximum: Option<u64>,
-        filesystem: Filesystem,
-        mount: &'a str,
-        uuid: String,
-        label: &'a str,
-    }
-    let group = &disk.volume_group;
-    let volume = |volume: &'_ super::Volume| -> (u64, Option<u64>, String) {
-        (volume.extents.bytes().0, volume.maximum.map(|maximum| maximum.0), volume.uuid.to_string())
-    };
-    let volumes = group.volumes.iter().map(|entry| {
-        let (size, maximum, uuid) = volume(entry);
-        Volume {
-            name: &entry.name,
-            size,
-            weight: entry.weight,
-            maximum,
-            filesystem: entry.filesystem,
-            mount: &entry.mount,
-            uuid,
-            label: &entry.label,
-        }
-    });
-    let grow = Grow { version: 1, volume_group: &group.name, reserve: group.reserve.0, volumes: volumes.collect() };
-    let mut text = serde_json::to_string_pretty(&grow).expect("numbers and texts always serialise");
-    text.push('\n');
-    text
-}
-
-/// Read by `update-grub` in the guest, so that a kernel installed there gets the image's arguments.
-fn grub(arguments: &[String]) -> String {
-    format!("# Kernel arguments of recipe and roles.\nGRUB_CMDLINE_LINUX=\"{}\"\n", arguments.join(" "))
 }

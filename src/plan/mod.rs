@@ -2,7 +2,9 @@
 
 mod accounts;
 mod draw;
+mod generated;
 mod layers;
+mod overlay;
 mod placement;
 mod template;
 mod values;
