@@ -131,9 +131,6 @@ impl Order {
 
     /// Depth first along Pre-Depends and Depends; base-files leads, because it ships the links of a merged /usr.
     fn sorted(&self) -> Vec<usize> {
-        let first = ["base-files", "base-passwd"];
-        let leaders =
-            first.iter().filter_map(|name| self.by_name.get(*name)).filter_map(|found| found.first().copied());
         let essentials = (0..self.packages.len()).filter(|at| self.packages[*at].essential);
         let mut order = self.leaders();
         let mut seen: BTreeSet<usize> = order.iter().copied().collect();

@@ -228,3 +228,6 @@ fn times(seconds: i64) -> Timestamps {
     let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
     Timestamps { last_access: time, last_modification: time }
 }
+
+#[cfg(test)]
+mod tests;
