@@ -124,6 +124,12 @@ impl Deb {
         self.stream(self.data, DATA_LIMIT)
     }
 
+    /// Length of the whole package in bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.source.length()
+    }
+
     /// How `data.tar` is compressed.
     #[must_use]
     pub fn data_compression(&self) -> Compression {

@@ -139,9 +139,9 @@ fn local_debs(wanted: &Wanted<'_>, sources: &mut dyn Sources) -> Result<Vec<Loca
     for file in wanted.debs {
         let path = sources.deb(file)?;
         let opened = || format!("opening {}", path.display());
-        let size = std::fs::metadata(&path).with_context(opened)?.len();
-        let control = Deb::open(&path).and_then(|deb| deb.control()).with_context(opened)?;
-        let (size, sha256) = (size.to_string(), file.sha256.to_string());
+        let deb = Deb::open(&path).with_context(opened)?;
+        let control = deb.control().with_context(opened)?;
+        let (size, sha256) = (deb.length().to_string(), file.sha256.to_string());
         found.push(LocalDeb { name: file.name.clone(), size, sha256, control });
     }
     Ok(found)
