@@ -33,6 +33,8 @@ const CASES: &[Case] = &[
     inside("command_in_a_tools_root_cannot_write", commands::tools_root_is_read_only),
     inside("command_without_a_grant_has_no_network", commands::has_no_network),
     inside("command_that_is_missing_is_an_error", commands::missing_is_an_error),
+    inside("command_with_the_terminal_is_reported", commands::interact_is_reported),
+    inside("commands_side_by_side_do_not_mix", commands::side_by_side),
     inside("command_costs_milliseconds", commands::costs_milliseconds),
     inside("ids_of_a_root_are_all_there", workers::ids_are_all_there),
     inside("escape_by_privileges_fails", escapes::by_privileges),

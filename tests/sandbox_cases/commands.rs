@@ -1,7 +1,7 @@
 //! Commands: what they see, how they are fed, heard and reported.
 
 use super::harness::{root, said, script};
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use imgbuild::sandbox::{Access, Command, Status, Stdin, ToolRoot};
 use std::io::Write as _;
 use std::path::Path;
@@ -171,6 +171,35 @@ pub(crate) fn missing_is_an_error(folder: &Path) -> Result<()> {
     let error = Command::new(&folder.join("nowhere"), "true").output().unwrap_err();
     ensure!(format!("{error:#}").contains("nowhere: mounting it on itself: No such file"), "{error:#}");
     Ok(())
+}
+
+pub(crate) fn interact_is_reported(folder: &Path) -> Result<()> {
+    let root = root(folder)?;
+    let command = script(&root, "cat >/dev/null; exit 3").stdin(Stdin::Inherit);
+    ensure!(command.interact()? == Status::Exited(3));
+    let error = command.output().err().context("a captured command got the terminal")?;
+    ensure!(format!("{error:#}").ends_with("can only have the terminal when it is run with it"), "{error:#}");
+    Ok(())
+}
+
+pub(crate) fn side_by_side(folder: &Path) -> Result<()> {
+    let root = root(folder)?;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..6)
+            .map(|thread| {
+                let root = &root;
+                scope.spawn(move || -> Result<()> {
+                    for round in 0..10 {
+                        let text = format!("echo {thread} {round} >/tmp/own; cat; cat /tmp/*");
+                        let heard = said(&script(root, &text).stdin(Stdin::Bytes(b"in ".to_vec())))?;
+                        ensure!(heard == format!("in {thread} {round}"), "heard {heard}");
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        threads.into_iter().try_for_each(|thread| thread.join().unwrap())
+    })
 }
 
 pub(crate) fn costs_milliseconds(folder: &Path) -> Result<()> {

@@ -3,6 +3,7 @@
 use super::harness::{root, said, script};
 use anyhow::{Context as _, Result, ensure};
 use imgbuild::base::progress::{Progress, Silent};
+use imgbuild::base::tree::Kind;
 use imgbuild::sandbox::{Worker, mount};
 use std::path::{Path, PathBuf};
 
@@ -44,6 +45,13 @@ pub(crate) fn overlay_behaves(folder: &Path) -> Result<()> {
     let expected = "1/opt/tool cap_net_raw=ep\n/opt/tool cap_net_raw=ep\n1 2\n2\n100 65534 2775";
     ensure!(heard == expected, "heard {heard}");
     ensure!(std::fs::read_to_string(lower.join("etc/old/file"))? == "lower", "the lower layer changed");
+    // What goes into an image is collected from here: the overlay's own marks do not show, links and rights do.
+    let tree = imgbuild::store::collect(&target)?;
+    let find = |path: &[u8]| tree.entries.iter().find(|entry| entry.path == path).context("no such entry");
+    ensure!(!tree.entries.iter().flat_map(|entry| &entry.xattrs).any(|(name, _)| name.contains("overlay")));
+    ensure!(find(b"etc/two")?.kind == Kind::HardLink { target: b"etc/three".to_vec() });
+    ensure!(find(b"opt/tool")?.xattrs.len() == 1 && find(b"opt/tool")?.gid == 2);
+    ensure!(find(b"etc/one").is_err() && find(b"etc/old/file").is_err() && find(b"opt/d").is_err());
     guard.unmount().context("unmounting")?;
     ensure!(std::fs::read_dir(&target)?.next().is_none());
     Ok(())
