@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// The worker's job.
 pub(super) const PRUNE: &str = "prune";
 /// What stays: enough for a few recipes and for going back once.
-const KEEP: Keep = Keep { layers: 6, bases: 3, tools: 3 };
+const KEEP: Keep = Keep { layers: 6, tools: 3 };
 
 /// What was removed.
 #[derive(Serialize)]

@@ -12,7 +12,7 @@ use crate::output::{ArtifactKind, Manifest, image_folder};
 use crate::package::{Lock, LockMode, PackageFile, Pin};
 use crate::plan::Layer;
 use crate::sandbox::{ToolRoot, Worker};
-use crate::store::{Shelf, Store};
+use crate::store::Store;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -96,7 +96,7 @@ fn provide(settings: &Settings, selection: &Selection, progress: &dyn Progress) 
         lock.save(&path)?;
     }
     let store = Store::open(&settings.cache)?;
-    if let Some(tools) = store.kept(Shelf::Tools, &tools::tools_id(&plan.tools))? {
+    if let Some(tools) = store.tools(&tools::tools_id(&plan.tools))? {
         return Ok(ToolRoot { root: tools.root().to_owned() });
     }
     let packages = client.fetch(&plan.tools, &plan.image.tools.repositories, progress)?;

@@ -12,7 +12,7 @@ use crate::output::{ArtifactKind, BuildLog, Published, Staging, published};
 use crate::package::archive::Client;
 use crate::package::{BuildPlan, PackageFile, PackageSet, Pin};
 use crate::sandbox::Worker;
-use crate::store::{Shelf, Store};
+use crate::store::Store;
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -149,7 +149,7 @@ fn fetch(
             }
         }
         // A tools root that is there needs no packages.
-        let there = store.kept(Shelf::Tools, &super::tools::tools_id(&plan.tools))?.is_some();
+        let there = store.tools(&super::tools::tools_id(&plan.tools))?.is_some();
         let pins = plan.base.iter().chain(&plan.role).chain(if there { &[][..] } else { &plan.tools[..] });
         for pin in pins.filter(|pin| !local.contains_key(&pin.sha256)) {
             wanted.insert(pin.sha256, pin.clone());

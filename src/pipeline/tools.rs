@@ -8,7 +8,7 @@ use crate::boot::{Call, Feed, Tools};
 use crate::package::{PackageFile, Pin};
 use crate::rootfs;
 use crate::sandbox::{Access, Stdin, ToolRoot};
-use crate::store::{Kept, Shelf, Store};
+use crate::store::{self, Store};
 use anyhow::{Context as _, Result, bail};
 
 /// Where a call's folder is shown inside the tools root.
@@ -28,20 +28,20 @@ pub(super) fn provide(
     packages: &[PackageFile],
     epoch: Epoch,
     progress: &dyn Progress,
-) -> Result<Kept> {
+) -> Result<store::Tools> {
     let id = tools_id(pins);
-    if let Some(tools) = store.kept(Shelf::Tools, &id)? {
+    if let Some(tools) = store.tools(&id)? {
         return Ok(tools);
     }
     let _alone =
         store.lock(&format!("making-tools-{id}"), || progress.note("waiting for another build's tools root"))?;
-    if let Some(tools) = store.kept(Shelf::Tools, &id)? {
+    if let Some(tools) = store.tools(&id)? {
         return Ok(tools);
     }
     let work = store.work()?;
     let root = work.folder("root")?;
     rootfs::unpack_tools(packages, &root, epoch, progress).context("unpacking the tools root")?;
-    store.keep(Shelf::Tools, &id, &work, &root)
+    store.publish_tools(&id, &work, &root)
 }
 
 /// Runs the tools of a tools root.
@@ -50,7 +50,7 @@ pub(super) struct Workshop {
 }
 
 impl Workshop {
-    pub(super) fn new(tools: &Kept) -> Self {
+    pub(super) fn new(tools: &store::Tools) -> Self {
         Self { root: ToolRoot { root: tools.root().to_owned() } }
     }
 }
