@@ -41,11 +41,19 @@ fn example(test: &str) -> Option<Example> {
     Some(Example { _folder: folder, path, image, raw })
 }
 
-/// A part of the image in a file of its own.
+/// A part of the image in a file of its own, sparse.
 fn cut(example: &Example, name: &str, offset: u64, size: u64) -> String {
-    let file = example.path.join(name);
-    fs::write(&file, example.image.read_vec(offset, size as usize).unwrap()).unwrap();
-    file.display().to_string()
+    const PIECE: u64 = 1 << 20;
+    let path = example.path.join(name);
+    let file = fs::File::create(&path).unwrap();
+    file.set_len(size).unwrap();
+    for at in (0..size).step_by(PIECE as usize) {
+        let length = PIECE.min(size - at);
+        if example.image.may_hold_data(offset + at, length) {
+            file.write_all_at(&example.image.read_vec(offset + at, length as usize).unwrap(), at).unwrap();
+        }
+    }
+    path.display().to_string()
 }
 
 fn damage(file: &str, offset: u64) {
@@ -271,4 +279,26 @@ fn volumes_and_attributes_that_do_not_fit_are_refused() {
     tree.entries[1].xattrs.push(("system.posix_acl_access".to_owned(), vec![2, 0, 0, 0]));
     let said = format!("{:#}", refused(&tree, "attribute"));
     assert!(said.contains("`/boot` has the extended attribute `system.posix_acl_access`"), "{said}");
+}
+
+/// How long it takes with a real root: `IMGBUILD_TEST_ROOT=FOLDER cargo test --test disk -- --ignored --nocapture`.
+#[test]
+#[ignore = "measures; wants a folder with a root"]
+fn real_root_is_composed_and_measured() {
+    let Some(root) = std::env::var_os("IMGBUILD_TEST_ROOT") else { return };
+    let Some(tools) = tools("real_root_is_composed_and_measured") else { return };
+    let folder = PathBuf::from(std::env::var_os("IMGBUILD_TEST_OUT").expect("IMGBUILD_TEST_OUT names a new folder"));
+    fs::create_dir_all(&folder).unwrap();
+    let tree = disk_support::tree_of_folder(Path::new(&root));
+    let clock = std::time::Instant::now();
+    let image = compose(&tools, &plan(2048), &tree, &folder.join("work"));
+    eprintln!("{} entries composed after {:?}", tree.entries.len(), clock.elapsed());
+    write_raw(&image, &folder.join("disk.raw"), 2, &Silent).unwrap();
+    eprintln!("raw after {:?}", clock.elapsed());
+    for compression in [Compression::Zstd, Compression::Zlib] {
+        let file = folder.join(format!("{compression:?}.qcow2"));
+        write_qcow2(&image, &file, compression, 2, &Silent).unwrap();
+        eprintln!("{compression:?} of {} bytes after {:?}", fs::metadata(&file).unwrap().len(), clock.elapsed());
+    }
+    eprintln!("{}", disk::inspect(&folder.join("Zstd.qcow2")).unwrap());
 }
