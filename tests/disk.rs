@@ -1,4 +1,10 @@
 //! Composed disks before the tools that must understand them, each with a negative twin: a corrupted byte is noticed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::panic,
+    reason = "tests fail by panicking and say what they skip"
+)]
 
 mod disk_support;
 

@@ -1,4 +1,10 @@
 //! A small disk to compose, a tools root made by mmdebstrap, and a runner that needs no sandbox.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::panic,
+    reason = "tests fail by panicking and say what they skip"
+)]
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use anyhow::{Context as _, Result};

@@ -202,7 +202,8 @@ mod tests {
             change(&mut table);
             write(&table).unwrap_err().to_string()
         };
-        let cases: [(fn(&mut Table), &str); 5] = [
+        type Case = (fn(&mut Table), &'static str);
+        let cases: [Case; 5] = [
             (|t| t.partitions[1].first = 4000, "partitions 1 and 2 share sector 4000"),
             (
                 |t| t.partitions[2].last = 16351,

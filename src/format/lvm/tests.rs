@@ -69,7 +69,8 @@ fn checksum_of_a_known_text_is_lvms() {
 
 #[test]
 fn groups_without_sense_are_refused() {
-    let cases: [(fn(&mut VolumeGroup), &str); 6] = [
+    type Case = (fn(&mut VolumeGroup), &'static str);
+    let cases: [Case; 6] = [
         (|g| g.volumes[1].segments[0].start = 9, "volumes root and my-swap share extent 9"),
         (|g| g.volumes[1].segments[0].extents = 7, "volume my-swap spans extents 10 to 17, the physical volume has 16"),
         (|g| g.physical.extents = 17, "17 extents need 72351744 bytes, the physical volume has 68157440"),

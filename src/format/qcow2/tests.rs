@@ -81,7 +81,7 @@ proptest! {
         for (at, value) in changes {
             // Half of the changes hit the header and the tables' first bytes.
             let at = at as usize;
-            let at = if at % 2 == 0 { at % 112 } else { at % image.len() };
+            let at = if at.is_multiple_of(2) { at % 112 } else { at % image.len() };
             image[at] = value;
         }
         if let Ok(reader) = Reader::open(image) {
