@@ -61,9 +61,8 @@ impl Run {
     /// When it cannot be started or fed.
     pub fn output(&self) -> Result<Output> {
         let line = self.line();
-        let mut child = Command::new(&self.program)
-            .args(&self.arguments)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+        let mut child = self
+            .command()
             .stdin(if self.input.is_empty() { Stdio::null() } else { Stdio::piped() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -99,9 +98,8 @@ impl Run {
 
     fn limited(&self, limit: Option<Duration>, [stdin, stdout, stderr]: [Stdio; 3]) -> Result<Option<Output>> {
         let line = self.line();
-        let mut child = Command::new(&self.program)
-            .args(&self.arguments)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+        let mut child = self
+            .command()
             .stdin(stdin)
             .stdout(stdout)
             .stderr(stderr)
@@ -135,6 +133,13 @@ impl Run {
             bail!("`{}` failed ({}){}", self.line(), output.status, tail(&output));
         }
         Ok(output.stdout)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     /// The command line for messages.

@@ -15,7 +15,7 @@ const REPOSITORY_PREFIX: &str = "IMGBUILD_REPOSITORY_";
 #[derive(Debug, PartialEq, Eq)]
 pub enum Meant {
     /// An order to the pipeline.
-    Order(Request),
+    Order(Box<Request>),
     /// A completion script for standard output.
     Completions(clap_complete::Shell),
     /// Man pages into this folder.
@@ -112,7 +112,7 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
         jobs: typed.common.jobs.unwrap_or(around.processors),
         directory,
     };
-    Ok(Meant::Order(Request { settings, command }))
+    Ok(Meant::Order(Box::new(Request { settings, command })))
 }
 
 /// The path without `.` components; `..` stays, because of symbolic links.
@@ -201,7 +201,7 @@ mod tests {
 
     fn order(line: &str) -> Request {
         match meant(line, &[]).unwrap() {
-            Meant::Order(request) => request,
+            Meant::Order(request) => *request,
             other => panic!("{other:?}"),
         }
     }
@@ -244,9 +244,8 @@ mod tests {
             ("IMGBUILD_REPOSITORY_EMPTY", ""),
         ];
         let line = "--cache c check --repository debian=http://two.example/debian";
-        let Ok(Meant::Order(Request { command: Command::Check { selection }, .. })) = meant(line, &variables) else {
-            panic!()
-        };
+        let Ok(Meant::Order(request)) = meant(line, &variables) else { panic!() };
+        let Command::Check { selection } = request.command else { panic!() };
         let expected = [("debian", "http://two.example/debian"), ("debian-security", "http://one.example/security")];
         let found: Vec<_> = selection.repositories.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(found, expected);
