@@ -13,7 +13,7 @@ use imgbuild::base::digest::Digest;
 use imgbuild::base::epoch::Epoch;
 use imgbuild::base::hint::find;
 use imgbuild::base::progress::Silent;
-use imgbuild::package::archive::{ClientOptions, HostMirrors, Index};
+use imgbuild::package::archive::{ClientOptions, HostMirrors, Index, prune_indices};
 use imgbuild::package::openpgp::Refusal;
 use imgbuild::plan::{Blob, Location, Repository};
 use std::collections::BTreeMap;
@@ -109,6 +109,21 @@ fn unchanged_contents_are_not_fetched_again() {
     assert_eq!(scene.paths(), ["/dists/trixie/InRelease", "/dists/trixie/main/binary-amd64/Packages.xz"]);
     assert_eq!(scene.indices().unwrap(), first);
     assert_eq!(scene.paths(), ["/dists/trixie/InRelease"]);
+}
+
+#[test]
+fn superseded_indices_are_pruned_and_the_newest_stay() {
+    let mut scene = Scene::new();
+    assert_eq!(prune_indices(scene.cache.path()).unwrap(), 0);
+    scene.publish();
+    let old = scene.indices().unwrap();
+    scene.suite.components[0].1.pop();
+    scene.publish();
+    let new = scene.indices().unwrap();
+    assert_eq!(prune_indices(scene.cache.path()).unwrap(), old[0].size);
+    assert!(!old[0].file.exists());
+    let offline = ClientOptions { offline: true, ..scene.options() };
+    assert_eq!(client(offline).indices(&[scene.repository()], "amd64", &Silent).unwrap(), new);
 }
 
 #[test]

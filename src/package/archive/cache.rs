@@ -6,6 +6,9 @@ use anyhow::{Context as _, Result};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
+/// Bytes of a Release file, at most. Debian's unstable has some 250 KB.
+pub(super) const RELEASE_LIMIT: u64 = 32 << 20;
+
 /// The folder of one suite of one repository.
 #[derive(Clone, Debug)]
 pub(super) struct SuiteCache {
@@ -61,6 +64,43 @@ impl SuiteCache {
         staged.persist(&path).map_err(|error| error.error).with_context(failed)?;
         Ok((path, value))
     }
+}
+
+/// Removes cached indices that the newest Release file of their suite no longer lists; gives the bytes that became free.
+/// They can be fetched again as long as a mirror has them; nothing that is locked needs them.
+///
+/// # Errors
+/// When the cache cannot be read or a file not be removed.
+pub fn prune_indices(cache: &Path) -> Result<u64> {
+    let mut freed = 0;
+    for repository in folders(&cache.join("indices"))? {
+        for suite in folders(&repository)? {
+            let release = |name: &str| files::read(&suite.join(name), RELEASE_LIMIT).unwrap_or_default();
+            let listed = [release("InRelease"), release("Release")].concat();
+            let listed = String::from_utf8_lossy(&listed);
+            for entry in std::fs::read_dir(&suite).with_context(|| format!("reading {}", suite.display()))? {
+                let path = entry.with_context(|| format!("reading {}", suite.display()))?.path();
+                let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+                if Digest::parse(&name).is_some() && !listed.contains(&name) {
+                    let failed = || format!("removing {}", path.display());
+                    freed += std::fs::symlink_metadata(&path).with_context(failed)?.len();
+                    std::fs::remove_file(&path).with_context(failed)?;
+                }
+            }
+        }
+    }
+    Ok(freed)
+}
+
+/// The folders in a folder; none when it does not exist.
+fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = || format!("reading {}", folder.display());
+    let found = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        found => found.with_context(failed)?,
+    };
+    let paths = found.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().with_context(failed)?;
+    Ok(paths.into_iter().filter(|path| path.is_dir()).collect())
 }
 
 /// A name as one path component.

@@ -1,6 +1,6 @@
 //! Fetching and verifying the Release file of a suite, then the `Packages` files that it vouches for.
 
-use super::cache::SuiteCache;
+use super::cache::{RELEASE_LIMIT, SuiteCache};
 use super::decompress::{PREFERRED, Packing, unpack};
 use super::release::{Listed, Release};
 use super::values::Index;
@@ -15,8 +15,6 @@ use crate::plan::Repository;
 use anyhow::{Context as _, Result, bail};
 use std::path::PathBuf;
 
-/// Bytes of a Release file, at most. Debian's unstable has some 250 KB.
-const RELEASE_LIMIT: u64 = 32 << 20;
 /// Bytes of the signatures beside a Release file, at most.
 const SIGNATURE_LIMIT: u64 = 1 << 20;
 /// Bytes of an unpacked index, at most. Debian's main has 57 MB, Ubuntu's universe 70 MB.

@@ -12,6 +12,7 @@ mod packages;
 mod release;
 mod values;
 
+pub use cache::prune_indices;
 pub use host::HostMirrors;
 pub use release::{Listed, Release, ReleaseError};
 pub use values::{Index, ReleaseInfo};

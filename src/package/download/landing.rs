@@ -52,6 +52,8 @@ impl Landing {
         }
         let made = tempfile::Builder::new().prefix("other-").suffix(".part").tempfile_in(folder);
         let (file, path) = made.map_err(disk(folder))?.keep().map_err(|error| disk(folder)(error.error))?;
+        // Tells pruning that it is in use.
+        let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
         Ok(Self::new(Target::File { file, path, temporary: true }))
     }
 
