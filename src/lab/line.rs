@@ -116,3 +116,60 @@ fn network(call: &mut Call, machine: &Machine) -> Result<()> {
     ]);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::Qemu;
+    use std::path::PathBuf;
+
+    /// The whole line, with the test's folder and the sandbox's own names as they come.
+    fn text(qemu: &Qemu, change: impl FnOnce(&mut Machine, &Path)) -> String {
+        let work = tempfile::tempdir().unwrap();
+        let folder = work.path().canonicalize().unwrap();
+        let file = |name: &str, bytes: &[u8]| -> PathBuf {
+            let path = folder.join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let image = file("a,b.raw", &[0; 1024]);
+        let mut machine = Machine::new(&image, Firmware::Bios, &folder);
+        change(&mut machine, &folder);
+        let (code, variables) = (file("code", b"c"), file("variables", b"v"));
+        let firmware = (machine.firmware != Firmware::Bios).then_some(Files { code, variables });
+        let (disk, seed) = (file("disk.qcow2", b""), file("seed.iso", b""));
+        let parts = Parts { disk: &disk, seed: Some(&seed), firmware, kvm: false };
+        let mut call = Call::new(qemu, SYSTEM);
+        build(&mut call, &machine, &parts).unwrap();
+        call.text().replace(folder.to_str().unwrap(), "/work").replace(" -", "\n-")
+    }
+
+    #[test]
+    fn line_for_bios_on_a_terminal_is_this() {
+        insta::assert_snapshot!(text(&Qemu::Host { version: 10 }, |_, _| ()));
+    }
+
+    #[test]
+    fn line_for_secure_boot_in_a_tools_root_is_this() {
+        let line = text(&Qemu::Root("/tools".into()), |machine, folder| {
+            machine.firmware = Firmware::Secure;
+            let path = folder.join("serial");
+            std::fs::write(&path, "").unwrap();
+            machine.console = Console::File(path.clone());
+            machine.second_serial = Some(path);
+            machine.ssh_port = Some(2222);
+            machine.isolated = true;
+        });
+        insta::assert_snapshot!(line);
+    }
+
+    #[test]
+    fn line_for_a_wrong_mac_address_is_refused() {
+        let mut call = Call::new(&Qemu::Host { version: 10 }, SYSTEM);
+        let mut machine = Machine::new("/nowhere", Firmware::Bios, "/nowhere");
+        for wrong in ["", "52:54:00:12:34", "52:54:00:12:34:5g", "52:54:00:12:34:56,x=y"] {
+            wrong.clone_into(&mut machine.mac);
+            assert_eq!(network(&mut call, &machine).unwrap_err().to_string(), format!("`{wrong}` is no MAC address"));
+        }
+    }
+}
