@@ -3,6 +3,7 @@
 use crate::report::Report;
 use crate::seed;
 use anyhow::{Context as _, Result, anyhow, bail};
+use imgbuild::base::process::Run;
 use imgbuild::base::progress::Silent;
 use imgbuild::base::size::{Bytes, GIB};
 use imgbuild::lab::{Console, Ending, Firmware, Machine, Qemu, boot};
@@ -98,7 +99,25 @@ impl Drop for Bench<'_> {
 
 /// The tools root, for hosts without a QEMU that is recent enough.
 pub(crate) fn tools() -> Result<ToolRoot> {
-    let root = std::env::var_os("IMGBUILD_BOOT_TOOLS")
-        .context("this machine has no QEMU of version 8 or newer with OVMF, and IMGBUILD_BOOT_TOOLS names none")?;
-    Ok(ToolRoot { root: root.into() })
+    if let Some(root) = std::env::var_os("IMGBUILD_BOOT_TOOLS") {
+        return Ok(ToolRoot { root: root.into() });
+    }
+    let said = imgbuild().arg("machine-tools").run().context("providing QEMU")?;
+    let path = String::from_utf8(said).context("reading where QEMU is")?;
+    Ok(ToolRoot { root: path.trim_end().into() })
+}
+
+/// The image to test: a file that is named, or a role that is built first.
+pub(crate) fn image() -> Result<Option<PathBuf>> {
+    if let Some(image) = std::env::var_os("IMGBUILD_BOOT_IMAGE") {
+        return Ok(Some(image.into()));
+    }
+    let Ok(role) = std::env::var("IMGBUILD_BOOT_ROLE") else { return Ok(None) };
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("boot-out");
+    imgbuild().args(["role", &role, "--out"]).arg(&out).run().context("building the image")?;
+    Ok(Some(out.join("images").join(&role).join("latest").join(format!("{role}.qcow2"))))
+}
+
+fn imgbuild() -> Run {
+    Run::new(env!("CARGO_BIN_EXE_imgbuild")).args(["-C", env!("CARGO_MANIFEST_DIR")])
 }

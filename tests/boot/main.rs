@@ -2,8 +2,9 @@
 //!
 //! `cargo test --test boot -- [NAME...]` runs the named tests, all of them without names. Environment:
 //!
-//! - `IMGBUILD_BOOT_IMAGE`: the image (raw or qcow2). Without it nothing is booted, and that is said loudly.
-//! - `IMGBUILD_BOOT_TOOLS`: an unpacked root with QEMU (see `lab::PACKAGES`), for hosts whose own is missing or old.
+//! - `IMGBUILD_BOOT_IMAGE`: the image (raw or qcow2).
+//! - `IMGBUILD_BOOT_ROLE`: a role that is built first when no image is named. Without both nothing is booted, loudly.
+//! - `IMGBUILD_BOOT_TOOLS`: an unpacked root with QEMU (see `lab::PACKAGES`) instead of `imgbuild machine-tools`.
 //! - `IMGBUILD_BOOT_PACKAGES`: a folder with `.deb` files of another kernel, for the test `kernel`.
 //! - `IMGBUILD_BOOT_KEEP`: a folder in which consoles, reports and disks are kept.
 //! - `IMGBUILD_BOOT_TIMEOUT`: seconds for one boot; 900 unless said otherwise.
@@ -27,11 +28,15 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    let Some(image) = std::env::var_os("IMGBUILD_BOOT_IMAGE") else {
-        println!("SKIP: boot tests: IMGBUILD_BOOT_IMAGE names no image");
-        return ExitCode::SUCCESS;
+    let lab = match machine::image() {
+        Ok(Some(image)) => machine::Lab::new(image),
+        Ok(None) => {
+            println!("SKIP: boot tests: neither IMGBUILD_BOOT_IMAGE nor IMGBUILD_BOOT_ROLE names an image");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => Err(error),
     };
-    let lab = match machine::Lab::new(image.into()) {
+    let lab = match lab {
         Ok(lab) => lab,
         Err(error) => {
             eprintln!("{error:#}");
