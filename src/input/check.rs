@@ -177,6 +177,7 @@ pub(crate) fn url(text: &str) -> Checked {
     let host = rest.map(|rest| rest.split('/').next().unwrap_or("")).unwrap_or("");
     if host.contains('@') {
         return Err(Refusal::new("the address carries a user name or password")
+            .hide()
             .hint("put credentials into ~/.netrc or /etc/apt/auth.conf: documents and locks are published"));
     }
     if clean && !host.is_empty() {

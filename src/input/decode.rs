@@ -264,11 +264,18 @@ pub(crate) struct Refusal {
     message: String,
     suggestion: Option<String>,
     remedy: Option<String>,
+    hidden: bool,
 }
 
 impl Refusal {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), suggestion: None, remedy: None }
+        Self { message: message.into(), suggestion: None, remedy: None, hidden: false }
+    }
+
+    /// The text is a secret: its line is not shown.
+    pub(crate) fn hide(mut self) -> Self {
+        self.hidden = true;
+        self
     }
 
     pub(crate) fn hint(mut self, text: impl Into<String>) -> Self {
@@ -282,7 +289,12 @@ impl Refusal {
     }
 
     pub(crate) fn at(self, place: Place) -> Fault {
-        Fault { suggestion: self.suggestion, remedy: self.remedy, ..Fault::new(place, self.message) }
+        Fault {
+            suggestion: self.suggestion,
+            remedy: self.remedy,
+            hidden: self.hidden,
+            ..Fault::new(place, self.message)
+        }
     }
 }
 

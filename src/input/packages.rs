@@ -143,7 +143,7 @@ pub(super) fn debconf(report: &Report, node: &Node) -> Option<DebconfEntry> {
     let value = fields.require("value").and_then(|node| report.checked(node, check::line));
     fields.close();
     if kind.as_ref().is_some_and(|kind| kind.value == "password") {
-        let fault = Fault::new(node.place, "a debconf password would stand readable in the image");
+        let fault = Fault::new(node.place, "a debconf password would stand readable in the image").hide();
         report.add(fault.hint("secrets live in seeds: leave it out here"));
         return None;
     }

@@ -61,11 +61,13 @@ pub(crate) struct Fault {
     pub(crate) remedy: Option<String>,
     /// Where else it could be shown: what a project wrote is shown rather than what is built in.
     pub(crate) elsewhere: Vec<Place>,
+    /// Whether the line holds a secret, which must not reach a log.
+    pub(crate) hidden: bool,
 }
 
 impl Fault {
     pub(crate) fn new(place: Place, message: impl Into<String>) -> Self {
-        Self { place, message: message.into(), suggestion: None, remedy: None, elsewhere: Vec::new() }
+        Self { place, message: message.into(), suggestion: None, remedy: None, elsewhere: Vec::new(), hidden: false }
     }
 
     /// Another place that takes part in it.
@@ -77,6 +79,12 @@ impl Fault {
     /// The word that was probably meant.
     pub(crate) fn suggest(mut self, word: Option<impl Into<String>>) -> Self {
         self.suggestion = word.map(Into::into);
+        self
+    }
+
+    /// Shows the place without its text.
+    pub(crate) fn hide(mut self) -> Self {
+        self.hidden = true;
         self
     }
 
@@ -162,7 +170,7 @@ impl Problem {
 }
 
 fn resolve(fault: Fault, documents: &Documents) -> Problem {
-    let Fault { place, message, suggestion, remedy, .. } = fault;
+    let Fault { place, message, suggestion, remedy, hidden, .. } = fault;
     let Some(document) = documents.get(place.file) else {
         return Problem::whole("command line", message, suggestion, remedy);
     };
@@ -177,7 +185,7 @@ fn resolve(fault: Fault, documents: &Documents) -> Problem {
         line: Some(place.line),
         column: Some(place.column),
         message,
-        excerpt: Some(excerpt),
+        excerpt: (!hidden).then_some(excerpt),
         width: Some(place.width.max(1)),
         suggestion,
         remedy,
