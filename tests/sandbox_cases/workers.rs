@@ -1,6 +1,6 @@
 //! Workers: ids, errors, progress, and how they end.
 
-use super::harness::{OrdinaryUser, root, said, script};
+use super::harness::{OrdinaryUser, root, said, script, skip};
 use anyhow::{Context as _, Result, bail, ensure};
 use imgbuild::base::hint::{Remedy as _, hinted, hints};
 use imgbuild::base::process::Run;
@@ -191,7 +191,7 @@ fn processes(token: &str) -> Result<Vec<String>> {
 
 pub(crate) fn without_subordinate_ids(_: &Path) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
-        println!("    SKIPPED: only root can make an account without subordinate ids");
+        skip("an account without subordinate ids: only root can make one");
         return Ok(());
     }
     let user = OrdinaryUser::new(false)?;
