@@ -200,7 +200,7 @@ fn filesystems_hold_the_tree_for_e2fsck_and_debugfs() {
 #[test]
 fn grub_reads_the_root_volume_through_gpt_and_lvm() {
     const TEST: &str = "grub_reads_the_root_volume_through_gpt_and_lvm";
-    if !have(TEST, &["grub-fstest"]) {
+    if !have(TEST, &["grub-fstest", "grub-script-check"]) {
         return;
     }
     let Some(example) = example(TEST) else { return };
@@ -208,7 +208,13 @@ fn grub_reads_the_root_volume_through_gpt_and_lvm() {
     assert!(said("grub-fstest", &[&raw, "ls", "(lvm/vg0-root)/boot/"]).0.contains("grub/"));
     assert_eq!(said("grub-fstest", &[&raw, "cat", "(lvm/vg0-root)/boot/grub/grub.cfg"]).0, "echo hello\n");
     assert_eq!(said("grub-fstest", &[&raw, "cat", "(lvm/vg0-my--var)/log/x"]).0, "1");
-    assert!(said("grub-fstest", &[&raw, "cat", "(loop0,gpt2)/EFI/debian/grub.cfg"]).0.contains("--hint=lvm/vg0-root"));
+    let (configuration, _) = said("grub-fstest", &[&raw, "cat", "(loop0,gpt2)/EFI/debian/grub.cfg"]);
+    assert!(configuration.contains("--hint=lvm/vg0-root"));
+    let script = example.path.join("grub.cfg").display().to_string();
+    fs::write(&script, &configuration).unwrap();
+    assert_eq!(said("grub-script-check", &[&script]), (String::new(), true));
+    fs::write(&script, configuration.replace("fi\n", "")).unwrap();
+    assert!(!said("grub-script-check", &[&script]).1);
     // GRUB checks no checksum: damage must hit a word that it looks for.
     let text = example.image.read_vec(LVM_OFFSET + 4096 + 512, 4096).unwrap();
     let at = text.windows(11).position(|part| part == b"stripes = [").unwrap() as u64;

@@ -110,15 +110,17 @@ fn core_img(disk: &Disk, folder: &str, tools: &dyn Tools, work: &Path) -> Result
 }
 
 /// The configuration on the ESP: GRUB under either firmware reads it and goes on with the root volume's own.
+/// A machine without a serial port keeps its console.
 fn configuration(disk: &Disk) -> Result<String> {
     let group = &disk.volume_group;
     let is_root = |volume: &&Volume| volume.mount == "/" && volume.filesystem == Filesystem::Ext4;
     let root = group.volumes.iter().find(is_root).context("the plan has no root volume")?;
     let name = format!("lvm/{}-{}", doubled(&group.name), doubled(&root.name));
     Ok(format!(
-        "serial --unit=0 --speed=115200\n\
-         terminal_input serial console\n\
-         terminal_output serial console\n\
+        "if serial --unit=0 --speed=115200; then\n\
+         \u{20} terminal_input serial console\n\
+         \u{20} terminal_output serial console\n\
+         fi\n\
          search --no-floppy --fs-uuid --set=root --hint={name} {uuid}\n\
          set prefix=($root)/boot/grub\n\
          configfile $prefix/grub.cfg\n",
