@@ -297,7 +297,9 @@ fn arrows_that_the_rules_lack_are_found() {
 fn beyond_doors(word: &str, doors: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for (file, text) in texts("src", &["rs"]) {
-        if !doors.iter().any(|door| file.starts_with(door)) && has_word(&code(&text), word) {
+        // A test's own output is the test runner's to show.
+        let (before, _) = text.split_once("#[cfg(test)]").filter(|_| word.contains("print")).unwrap_or((&text, ""));
+        if !doors.iter().any(|door| file.starts_with(door)) && has_word(&code(before), word) {
             found.push(format!("{}: `{word}`", file.display()));
         }
     }

@@ -3,6 +3,7 @@
 use super::facts::Facts;
 use super::{Check, State};
 use crate::base::size::{Bytes, GIB};
+use crate::lab::OLDEST;
 use std::io::ErrorKind;
 
 /// Subordinate ids that a Debian root needs: 0 to 65535.
@@ -11,8 +12,6 @@ const IDS: u64 = 65_536;
 const ROOM_WANTED: u64 = 10 * GIB;
 /// Less than this is not enough for one image.
 const ROOM_NEEDED: u64 = 3 * GIB;
-/// The first major version of QEMU that runs the guests reliably without KVM (7.2 crashes them).
-const QEMU_MAJOR: u32 = 8;
 
 /// One check per fact.
 pub(super) fn judge(facts: &Facts) -> Vec<Check> {
@@ -126,8 +125,8 @@ fn qemu(facts: &Facts) -> Check {
     match &facts.qemu {
         None => check(NAME, State::Ok, format!("not installed: {instead}"), NONE),
         Some(line) => match major(line) {
-            Some(QEMU_MAJOR..) => check(NAME, State::Ok, line.clone(), NONE),
-            _ => check(NAME, State::Ok, format!("{line}, older than {QEMU_MAJOR}: {instead}"), NONE),
+            Some(OLDEST..) => check(NAME, State::Ok, line.clone(), NONE),
+            _ => check(NAME, State::Ok, format!("{line}, older than {OLDEST}: {instead}"), NONE),
         },
     }
 }
