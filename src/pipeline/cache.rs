@@ -5,6 +5,7 @@ use crate::base::size::Bytes;
 use crate::cli::meant::Settings;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::output;
+use crate::package::archive;
 use crate::sandbox::Worker;
 use crate::store::{Keep, Pruned, Store};
 use serde::Serialize;
@@ -39,12 +40,14 @@ pub(super) fn prune(settings: &Settings, progress: &dyn Progress) -> Result<Outc
     // Tools roots and work folders hold files of other owners: only a worker can remove them.
     let answer = Worker::run(PRUNE, &serde_json::to_vec(&settings.cache)?, progress)?;
     let cache: Pruned = serde_json::from_slice(&answer)?;
+    // Packages stay: other projects' locks may name what no mirror carries any more.
+    let indices = archive::prune_indices(&settings.cache)?;
     let text = format!(
         "removed {} layers, {} tools roots, {} work folders ({}) and {} results\n",
         cache.layers,
         cache.tools,
         cache.work,
-        Bytes(cache.bytes),
+        Bytes(cache.bytes + indices),
         results.len()
     );
     Ok(Outcome::new(text, &Removed { cache, results }))

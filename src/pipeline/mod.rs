@@ -8,6 +8,8 @@ mod machine;
 mod pins;
 mod role;
 mod select;
+mod shell;
+mod supply;
 mod tools;
 mod work;
 
@@ -23,6 +25,7 @@ pub const JOBS: &[(&str, Job)] = &[
     (work::BUILD, work::build),
     (cache::PRUNE, cache::prune_job),
     (machine::TOOLS, machine::tools_job),
+    (shell::SHELL, shell::job),
     lab::JOB,
 ];
 
@@ -45,6 +48,6 @@ pub fn run(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failur
         Command::CacheStatus => cache::status(settings),
         Command::CachePrune => cache::prune(settings, progress),
         Command::Doctor { repositories } => Ok(doctor::run(settings, repositories)),
-        other => Err(anyhow::anyhow!("{other:?} is not wired yet").into()),
+        Command::Shell { name, selection } => shell::run(settings, name, selection, progress),
     }
 }

@@ -1,21 +1,20 @@
 //! `imgbuild role`: what is there already is not built again; what is missing is fetched, built in one worker and published.
 
-use super::pins;
 use super::select::{Selected, select};
 use super::work::{self, BuildRequest, BuildTask};
+use super::{pins, supply};
 use crate::base::digest::Digest;
 use crate::base::progress::Progress;
 use crate::base::size::Bytes;
 use crate::cli::meant::{Compression, Format, Role, Settings};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::output::{ArtifactKind, BuildLog, Published, Staging, published};
+use crate::package::BuildPlan;
 use crate::package::archive::Client;
-use crate::package::{BuildPlan, PackageFile, PackageSet, Pin};
 use crate::sandbox::Worker;
 use crate::store::Store;
 use anyhow::Result;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -100,7 +99,8 @@ fn build(
         let name = format!("image-{}", plan.image_id);
         locks.push(store.lock(&name, || progress.note(format!("another build of {} is running", plan.image.name)))?);
     }
-    let fetched = fetch(client, selected, &missing, &store, progress)?;
+    let needed: Vec<&BuildPlan> = missing.iter().map(|(plan, _)| *plan).collect();
+    let fetched = supply::fetch(client, selected, &needed, &store, progress)?;
     let mut stagings = Vec::new();
     let mut tasks = Vec::new();
     for ((plan, earlier), packages) in missing.into_iter().zip(fetched) {
@@ -128,60 +128,6 @@ fn build(
         results.push(staging.publish(plan)?);
     }
     Ok(results)
-}
-
-/// Everything that the worker needs of the network, each package once however many images hold it.
-fn fetch(
-    client: &Client,
-    selected: &[Selected],
-    missing: &[(&BuildPlan, Option<Published>)],
-    store: &Store,
-    progress: &dyn Progress,
-) -> Result<Vec<PackageSet>> {
-    let local = pins::local_files(selected);
-    let mut wanted: BTreeMap<Digest, Pin> = BTreeMap::new();
-    let mut repositories = Vec::new();
-    let mut tools = Vec::new();
-    for (plan, _) in missing {
-        for repository in plan.image.repositories.iter().chain(&plan.image.tools.repositories) {
-            if !repositories.contains(repository) {
-                repositories.push(repository.clone());
-            }
-        }
-        // A tools root that is there needs no packages.
-        let there = store.tools(&super::tools::tools_id(&plan.tools))?.is_some();
-        let pins = plan.base.iter().chain(&plan.role).chain(if there { &[][..] } else { &plan.tools[..] });
-        for pin in pins.filter(|pin| !local.contains_key(&pin.sha256)) {
-            wanted.insert(pin.sha256, pin.clone());
-        }
-        tools.push(!there);
-    }
-    let pins: Vec<Pin> = wanted.into_values().collect();
-    let mut at_hand: BTreeMap<Digest, PathBuf> = local;
-    for package in client.fetch(&pins, &repositories, progress)? {
-        at_hand.insert(package.pin.sha256, package.file);
-    }
-    let mut sets = Vec::new();
-    for ((plan, _), with_tools) in missing.iter().zip(tools) {
-        let set = |pins: &[Pin]| -> Vec<PackageFile> {
-            pins.iter().map(|pin| PackageFile { pin: pin.clone(), file: at_hand[&pin.sha256].clone() }).collect()
-        };
-        let downloads = plan.image.base.downloads.iter().chain(&plan.image.role.downloads);
-        let downloads = downloads.map(|download| {
-            let file = match at_hand.get(&download.file.sha256) {
-                Some(path) => path.clone(),
-                None => client.fetch_file(&download.file, progress)?,
-            };
-            Ok((download.file.sha256, file))
-        });
-        sets.push(PackageSet {
-            base: set(&plan.base),
-            role: set(&plan.role),
-            tools: if with_tools { set(&plan.tools) } else { Vec::new() },
-            downloads: downloads.collect::<Result<_>>()?,
-        });
-    }
-    Ok(sets)
 }
 
 fn image(there: Published, built: bool) -> Image {

@@ -1,0 +1,63 @@
+//! `imgbuild shell`: a shell in the finished root of a role, in the sandbox; what is done there is thrown away.
+
+use super::select::select;
+use super::{pins, supply};
+use crate::base::progress::Progress;
+use crate::cli::meant::{Names, Selection, Settings};
+use crate::cli::outcome::{Failure, Outcome};
+use crate::package::{BuildPlan, PackageSet};
+use crate::rootfs::{self, AssembleRequest};
+use crate::sandbox::{Command, Stdin, Worker};
+use crate::store::Store;
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The worker's job.
+pub(super) const SHELL: &str = "shell";
+
+#[derive(Serialize, Deserialize)]
+struct Request {
+    cache: PathBuf,
+    plan: BuildPlan,
+    packages: PackageSet,
+}
+
+/// Assembles the root and gives it this terminal.
+pub(super) fn run(
+    settings: &Settings,
+    name: &str,
+    selection: &Selection,
+    progress: &dyn Progress,
+) -> Result<Outcome, Failure> {
+    let selected = select(settings, &Names::Given(vec![name.to_owned()]), selection)?;
+    let client = pins::client(settings, selection);
+    let plans = pins::pin(settings, &selected, pins::mode(selection, false), &client, progress)?;
+    let needed: Vec<&BuildPlan> = plans.iter().collect();
+    let store = Store::open(&settings.cache)?;
+    let fetched = supply::fetch(&client, &selected, &needed, &store, progress)?;
+    for (plan, packages) in plans.iter().zip(fetched) {
+        let request = Request { cache: settings.cache.clone(), plan: plan.clone(), packages };
+        Worker::run(SHELL, &serde_json::to_vec(&request)?, progress)?;
+    }
+    Ok(Outcome::nothing())
+}
+
+/// The worker's part.
+pub(super) fn job(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
+    let request: Request = serde_json::from_slice(request).context("reading the request")?;
+    let store = Store::open(&request.cache)?;
+    let work = store.work()?;
+    let assemble = AssembleRequest {
+        plan: &request.plan,
+        packages: &request.packages,
+        store: &store,
+        work: &work.folder("root")?,
+        node_executable: rootfs::node::executable(),
+    };
+    let assembled = rootfs::assemble(&assemble, progress)?;
+    progress.note("the root is ready; leave with `exit`, nothing is kept");
+    let shell = Command::new(assembled.root(), "/bin/bash").env("TERM", "linux").stdin(Stdin::Inherit);
+    shell.interact()?;
+    Ok(Vec::new())
+}
