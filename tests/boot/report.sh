@@ -39,11 +39,10 @@ show mounts findmnt -rn -o TARGET,SOURCE,FSTYPE,OPTIONS
 show address ip -4 -br address show dev lan0
 show route ip -4 route show default
 show hostname hostname
-show fqdn hostname -f
 show kernel uname -r
 show cmdline cat /proc/cmdline
-show user id operator
-show key cat /home/operator/.ssh/authorized_keys
+show user id alice
+show key cat /home/alice/.ssh/authorized_keys
 show marker sh -c 'stat -c "%a %U:%G" /etc/boot-test/marker; cat /etc/boot-test/marker'
 show machine-id cat /etc/machine-id
 show host-keys sh -c 'ls /etc/ssh/ssh_host_*_key.pub'

@@ -8,11 +8,11 @@ pub(crate) const MAC: &str = "52:54:00:00:04:15";
 pub(crate) const ADDRESS: &str = "10.0.2.77/24";
 /// Its name.
 pub(crate) const HOST: &str = "node1";
-/// Its person.
-pub(crate) const USER: &str = "operator";
+/// Its person; `operator` would be the name of one of Debian's own groups.
+pub(crate) const USER: &str = "alice";
 /// The person's key.
 pub(crate) const KEY: &str =
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHT2v7eHkqD0a2jX3cC8g6oQd1XyL5m4n9bRk2Vw8sZu operator@example";
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHT2v7eHkqD0a2jX3cC8g6oQd1XyL5m4n9bRk2Vw8sZu alice@example";
 /// Label of a volume whose packages the machine installs once, before it restarts.
 pub(crate) const PACKAGES_LABEL: &str = "packages";
 
