@@ -59,7 +59,10 @@ pub(super) fn write(root: &Root, plan: &BuildPlan, node: &[u8], kernels: &[Kerne
         }
     }
     root.write(MENU, menu(image, kernels)?.as_bytes(), 0o600, (0, 0))?;
-    root.write("etc/default/grub.d/imgbuild.cfg", defaults(image).as_bytes(), 0o644, (0, 0))?;
+    let defaults_file = "etc/default/grub.d/imgbuild.cfg";
+    if root.find(defaults_file.as_bytes())?.is_none() {
+        root.write(defaults_file, defaults(image).as_bytes(), 0o644, (0, 0))?;
+    }
     root.write("usr/lib/imgbuild/imgbuild-node", node, 0o755, (0, 0))?;
     root.write("usr/lib/imgbuild/release", release(plan).as_bytes(), 0o644, (0, 0))
 }

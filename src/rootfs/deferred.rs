@@ -3,7 +3,7 @@
 
 use super::boot_files::Kernel;
 use super::root::Root;
-use super::scripts;
+use super::{scripts, services};
 use crate::base::epoch::Epoch;
 use crate::base::progress::{Phase, Progress};
 use crate::sandbox::{Access, Command, Stdin};
@@ -43,6 +43,7 @@ impl Deferred {
         let making = || format!("making stand-ins in {}", folder.display());
         fs::create_dir_all(folder.join("bin")).with_context(making)?;
         fs::write(folder.join("asked"), b"").with_context(making)?;
+        fs::write(folder.join("services"), b"").with_context(making)?;
         fs::write(folder.join("nothing"), b"#!/bin/sh\nexit 0\n").with_context(making)?;
         fs::set_permissions(folder.join("nothing"), fs::Permissions::from_mode(0o755)).with_context(making)?;
         Ok(Self { folder: folder.to_owned() })
@@ -50,13 +51,17 @@ impl Deferred {
 
     /// A command in the root for whose children the stand-ins take the place of the programs that are there by now.
     pub(super) fn command(&self, root: &Root, epoch: Epoch, program: &str) -> Result<Command> {
-        for path in BY_NAME {
+        for path in BY_NAME.into_iter().chain([services::PROGRAM]) {
             let name = path.rsplit('/').next().unwrap_or(path);
             let script = self.folder.join("bin").join(name);
             if !script.exists() && root.find(path.as_bytes())?.is_some() {
-                let text = format!(
-                    "#!/bin/sh\n{{ printf %s {name}; [ $# -eq 0 ] || printf '\\037%s' \"$@\"; echo; }} >> {INSIDE}/asked\n"
-                );
+                let text = if path == services::PROGRAM {
+                    services::script(INSIDE)
+                } else {
+                    format!(
+                        "#!/bin/sh\n{{ printf %s {name}; [ $# -eq 0 ] || printf '\\037%s' \"$@\"; echo; }} >> {INSIDE}/asked\n"
+                    )
+                };
                 fs::write(&script, text)
                     .and_then(|()| fs::set_permissions(&script, fs::Permissions::from_mode(0o755)))
                     .with_context(|| format!("making a stand-in for {name}"))?;
@@ -79,6 +84,14 @@ impl Deferred {
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         fs::write(&path, b"").with_context(|| format!("writing {}", path.display()))?;
         Ok(text.lines().map(|line| line.split(SEPARATOR).map(str::to_owned).collect()).collect())
+    }
+
+    /// Makes the links of the units that scripts enabled: before anything else decides about units.
+    pub(super) fn run_services(&self, root: &Root, epoch: Epoch, progress: &dyn Progress) -> Result<()> {
+        let path = self.folder.join("services");
+        let noted = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        fs::write(&path, b"").with_context(|| format!("writing {}", path.display()))?;
+        services::replay(root, &noted, epoch, progress)
     }
 
     /// Does what was asked for, each thing once, side by side where one does not need the other. `initramfs` says

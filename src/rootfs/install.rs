@@ -81,6 +81,7 @@ pub(super) fn install(
     drop(phase);
     let mut advance = |name: &str| phase_configure(&configuring, name);
     scripts::configure(root, &[], epoch, deferred, &mut advance, progress)?;
+    deferred.run_services(root, epoch, progress)?;
     scripts::allow_services(root)
 }
 

@@ -17,6 +17,7 @@ mod overlay;
 mod parallel;
 mod root;
 mod scripts;
+mod services;
 mod tools;
 mod tree;
 mod unpack;
