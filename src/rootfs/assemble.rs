@@ -7,8 +7,8 @@ use crate::base::digest::Digest;
 use crate::base::progress::{Progress, Unit};
 use crate::package::{BuildPlan, PackageSet};
 use crate::sandbox::mount::Guard;
-use crate::store::Store;
-use anyhow::{Context as _, Result, anyhow};
+use crate::store::{Base, Store};
+use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub struct AssembleRequest<'a> {
     pub packages: &'a PackageSet,
     /// Where base layers are kept.
     pub store: &'a Store,
-    /// An empty folder on disk for this build alone; it must outlive what is assembled.
+    /// An empty folder for this build alone, inside one of the store's work folders; it must outlive what is assembled.
     pub work: &'a Path,
     /// The guest's executable.
     pub node_executable: &'a [u8],
@@ -46,6 +46,8 @@ pub struct Assembled {
     pub kernel_version: String,
     /// The merged root.
     root: Guard,
+    /// What it lies over: not pruned as long as this value lives.
+    _base: Base,
 }
 
 impl Assembled {
@@ -63,18 +65,7 @@ impl Assembled {
 /// not fit, or the tree holds something that an image cannot keep.
 pub fn assemble(request: &AssembleRequest<'_>, progress: &dyn Progress) -> Result<Assembled> {
     let base = layers::base(request, progress)?;
-    // The base does not change any more, so that it can be kept while the role is built over it.
-    let guard = std::thread::scope(|scope| {
-        let keeping = scope.spawn(|| match &base.to_keep {
-            Some(tree) => request.store.write_layer(&request.plan.base_layer_id, tree).map(drop),
-            None => Ok(()),
-        });
-        let guard = layers::role(request, &base.folder, progress);
-        let kept = keeping.join().map_err(|_| anyhow!("the thread that keeps the base layer ended early"));
-        let guard = guard?;
-        kept?.context("keeping the base layer")?;
-        Ok::<Guard, anyhow::Error>(guard)
-    })?;
+    let guard = layers::role(request, base.root(), progress)?;
     let phase = progress.phase("collect", 0, Unit::Items);
     let tree = collect::collect(guard.target(), request.plan.epoch)?;
     drop(phase);
@@ -86,5 +77,6 @@ pub fn assemble(request: &AssembleRequest<'_>, progress: &dyn Progress) -> Resul
         initrd: newest.initrd.clone(),
         kernel_version: newest.version.clone(),
         root: guard,
+        _base: base,
     })
 }

@@ -1,13 +1,13 @@
-//! The base layer: taken from the store or built and kept there; and the role's layer over it.
+//! The base layer, taken from the store or built and kept there, and the role's layer over it.
 
 use super::assemble::AssembleRequest;
 use super::deferred::Deferred;
 use super::install::install;
 use super::root::Root;
-use super::{boot_files, clean, collect, overlay};
-use crate::base::progress::{Progress, Unit};
-use crate::base::tree::Tree;
+use super::{boot_files, clean, overlay};
+use crate::base::progress::Progress;
 use crate::sandbox::mount;
+use crate::store::Base;
 use anyhow::{Context as _, Result};
 use std::path::{Path, PathBuf};
 
@@ -31,27 +31,25 @@ const INITRAMFS_INPUTS: [&str; 16] = [
     "usr/share/initramfs-tools",
 ];
 
-/// A base layer, materialised.
-pub(super) struct Base {
-    pub(super) folder: PathBuf,
-    /// Its tree, when it was built now and is not in the store yet.
-    pub(super) to_keep: Option<Tree>,
+/// Takes the unpacked base layer from the store, or builds it and keeps it there.
+pub(super) fn base(request: &AssembleRequest<'_>, progress: &dyn Progress) -> Result<Base> {
+    let id = &request.plan.base_layer_id;
+    if let Some(kept) = request.store.base(id)? {
+        return Ok(kept);
+    }
+    // Two builds that need the same base build it once.
+    let waiting = || progress.note("another build makes the same base layer: waiting for it");
+    let _alone = request.store.lock(&format!("building-{id}"), waiting)?;
+    if let Some(kept) = request.store.base(id)? {
+        return Ok(kept);
+    }
+    let folder = build_base(request, progress)?;
+    request.store.publish_base(id, request.work, &folder).context("keeping the base layer")
 }
 
-/// Takes the base layer from the store or builds it.
-pub(super) fn base(request: &AssembleRequest<'_>, progress: &dyn Progress) -> Result<Base> {
+fn build_base(request: &AssembleRequest<'_>, progress: &dyn Progress) -> Result<PathBuf> {
     let plan = request.plan;
     let folder = directory(request.work, "base")?;
-    if let Some(layer) = request.store.layer(&plan.base_layer_id)? {
-        let phase = progress.phase("base", 0, Unit::Bytes);
-        match layer.materialise(&folder) {
-            Ok(_) => return Ok(Base { folder, to_keep: None }),
-            Err(error) => progress.warn(format!("the kept base layer cannot be used, it is built again: {error:#}")),
-        }
-        drop(phase);
-        std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
-        directory(request.work, "base")?;
-    }
     let root = Root::open(&folder)?;
     let deferred = Deferred::create(&request.work.join("base-stand-ins"))?;
     overlay::check(&plan.image.base)?;
@@ -63,8 +61,7 @@ pub(super) fn base(request: &AssembleRequest<'_>, progress: &dyn Progress) -> Re
     deferred.run(&root, &boot_files::kernels(&root)?, true, plan.epoch, progress)?;
     clean::clean(&root, plan.epoch)?;
     overlay::lay_missing(&root, &plan.image.base)?;
-    let tree = collect::collect(&folder, plan.epoch)?;
-    Ok(Base { folder, to_keep: Some(tree) })
+    Ok(folder)
 }
 
 /// Builds the role's layer over the base; gives the merged root, which stays mounted as long as the guard lives.
