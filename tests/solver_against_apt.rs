@@ -12,17 +12,20 @@ use imgbuild::package::universe::{EntryId, Origin, Universe};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-const BASE: &str = "apt systemd systemd-sysv systemd-resolved udev dbus libpam-systemd linux-image-amd64 initramfs-tools \
-    grub-pc-bin grub-efi-amd64-bin grub-efi-amd64-signed shim-signed grub2-common lvm2 cloud-init netplan.io \
-    openssh-server sudo e2fsprogs xfsprogs ca-certificates iproute2 locales qemu-guest-agent open-vm-tools less nano";
+/// What the recipe debian-trixie asks for.
+const BASE: &str = "init systemd systemd-sysv systemd-resolved libpam-systemd dbus udev apt debian-archive-keyring \
+    debconf login passwd mount mawk tzdata libpam-modules libpam-runtime netbase kmod procps linux-sysctl-defaults sudo \
+    logrotate netplan.io iproute2 iputils-ping chrony openssh-server ca-certificates cloud-init lvm2 e2fsprogs xfsprogs \
+    fdisk dosfstools initramfs-tools busybox zstd grub2-common grub-pc-bin grub-efi-amd64-bin grub-efi-amd64-signed \
+    shim-signed less nano linux-image-amd64 qemu-guest-agent";
 
 /// Name, whether upon [`BASE`], requests.
 const SETS: &[(&str, bool, &str)] = &[
     ("base", false, BASE),
     ("minimal", false, "systemd-sysv linux-image-cloud-amd64"),
     ("empty", false, ""),
-    ("haproxy", true, "haproxy corosync pacemaker crmsh pcs"),
-    ("haproxy-plain", true, "haproxy corosync pacemaker resource-agents crmsh"),
+    ("haproxy-pcs", true, "haproxy corosync pacemaker crmsh pcs"),
+    ("haproxy", true, "haproxy corosync pacemaker pacemaker-cli-utils resource-agents crmsh"),
     ("frontend", true, "haproxy keepalived nftables"),
     ("gateway", true, "dnsmasq nftables chrony ipxe"),
     ("etcd", true, "etcd-server etcd-client"),
@@ -50,7 +53,7 @@ const SETS: &[(&str, bool, &str)] = &[
     ("network", true, "network-manager wpasupplicant bird2 frr"),
     ("tex", true, "texlive-latex-extra"),
     ("init", false, "sysvinit-core"),
-    ("tools", false, "e2fsprogs grub-pc-bin grub-efi-amd64-bin grub-common"),
+    ("tools", false, "e2fsprogs grub-common grub-pc-bin libarchive13t64"),
 ];
 
 struct Root {
