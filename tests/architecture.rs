@@ -1,5 +1,13 @@
 //! The house's rules as tests: which room may know which, and what may stand only behind one door.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is tests"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,10 +76,10 @@ fn texts(folder: &str, extensions: &[&str]) -> Vec<(PathBuf, String)> {
                 if !path.ends_with("target") {
                     waiting.push(path);
                 }
-            } else if path.extension().is_some_and(|e| extensions.contains(&e.to_str().unwrap_or_default())) {
-                if let Ok(text) = fs::read_to_string(&path) {
-                    found.push((path.strip_prefix(project()).unwrap().to_owned(), text));
-                }
+            } else if path.extension().is_some_and(|e| extensions.contains(&e.to_str().unwrap_or_default()))
+                && let Ok(text) = fs::read_to_string(&path)
+            {
+                found.push((path.strip_prefix(project()).unwrap().to_owned(), text));
             }
         }
     }

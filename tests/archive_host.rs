@@ -1,5 +1,13 @@
 //! The host's own mirror, read for real: trixie's indices and one package. Skips loudly where there is no mirror.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is tests"
+)]
+
 use imgbuild::base::progress::Silent;
 use imgbuild::package::Pin;
 use imgbuild::package::archive::{Client, ClientOptions, HostMirrors, wall_clock};

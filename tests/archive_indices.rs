@@ -1,6 +1,12 @@
 //! Indices of a small archive: what is accepted, what is refused and in which words.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is tests"
+)]
 
 #[path = "support/archive/mod.rs"]
 mod archive;

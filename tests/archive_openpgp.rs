@@ -1,6 +1,12 @@
 //! Which signatures are accepted, which are refused and why; `gpgv` says its own word beside ours.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is tests"
+)]
 
 #[path = "support/archive/mod.rs"]
 mod archive;

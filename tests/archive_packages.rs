@@ -1,6 +1,12 @@
 //! Pinned packages and files: from servers of every mood into the cache, and out of it without them.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is tests"
+)]
 
 #[path = "support/archive/mod.rs"]
 mod archive;

@@ -1,5 +1,13 @@
 //! The command as a person or a script meets it: statuses, streams, messages, generated pages.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is tests"
+)]
+
 use imgbuild::base::process::Run;
 use imgbuild::cli::pages;
 use std::path::{Path, PathBuf};

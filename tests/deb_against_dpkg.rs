@@ -1,5 +1,13 @@
 //! The reader of `.deb` files against `dpkg-deb`: packages that it builds are read alike, damage is noticed by both.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is tests"
+)]
+
 use imgbuild::base::process::{Run, find};
 use imgbuild::package::deb::Deb;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

@@ -4,6 +4,14 @@
 //! `base`, and `project-*/` is a project folder whose file `ask` says what is asked for: recipe, roles and then
 //! `kernel=NAME` or parameters. `UPDATE_EXPECTED=1` rewrites the messages.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is tests"
+)]
+
 use imgbuild::input::{Origin, Problems, Sources, load};
 use imgbuild::plan::{ImagePlan, ImageRequest, OverlayKind, draw_image};
 use proptest::prelude::*;

@@ -1,5 +1,13 @@
 //! Other people's readers agree with our volumes, and notice damage; our reader agrees with another writer.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is tests"
+)]
+
 use imgbuild::base::epoch::Epoch;
 use imgbuild::base::process::{Run, find};
 use imgbuild::format::iso9660::{Content, Volume, read, write};

@@ -1,5 +1,13 @@
 //! The guest executable's bytes do not depend on where, by whom or with which flags imgbuild itself is compiled.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is tests"
+)]
+
 use imgbuild::base::digest::Digest;
 use imgbuild::base::process::Run;
 use std::path::{Path, PathBuf};

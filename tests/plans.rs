@@ -2,6 +2,14 @@
 //!
 //! `UPDATE_EXPECTED=1` rewrites them; a change is explained in the commit's message.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is tests"
+)]
+
 use imgbuild::input::{Sources, load};
 use imgbuild::plan::{Blob, ImagePlan, ImageRequest, check_all, draw_image};
 use std::path::{Path, PathBuf};

@@ -2,6 +2,14 @@
 //!
 //! It has its own `main`, because a sandbox worker is this executable started again.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is tests"
+)]
+
 use anyhow::{Context as _, Result};
 use imgbuild::base::digest::Digest;
 use imgbuild::base::epoch::Epoch;

@@ -4,7 +4,8 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a test program, but not one that clippy knows as one"
+    clippy::print_stderr,
+    reason = "all of this is tests"
 )]
 
 #[path = "sandbox_cases/commands.rs"]

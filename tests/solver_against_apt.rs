@@ -4,6 +4,14 @@
 //! dpkg status for the base and over a made-up one (base installed) for a role. Where no such root can be made, the
 //! test says so loudly. `IMGBUILD_TEST_TRIXIE_ROOT` names a root that is there already.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is tests"
+)]
+
 use anyhow::{Context as _, Result, bail, ensure};
 use imgbuild::base::process::{Run, find};
 use imgbuild::package::control::Stanzas;

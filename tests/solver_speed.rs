@@ -1,6 +1,14 @@
 //! How long reading a whole index, solving a role and reading a lock take. Not part of the everyday set:
 //! `IMGBUILD_TEST_PACKAGES=FILE cargo test --release --test solver_speed -- --ignored --nocapture`
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is tests"
+)]
+
 use imgbuild::package::Lock;
 use imgbuild::package::solver::{Problem, Request, solve};
 use imgbuild::package::universe::{Origin, Universe};

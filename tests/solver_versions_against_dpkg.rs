@@ -1,6 +1,14 @@
 //! Version comparison against `dpkg --compare-versions`, over hand-made pairs and over versions of the host's own
 //! packages, each also changed a little.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is tests"
+)]
+
 use imgbuild::base::process::{Run, find};
 use imgbuild::package::version::compare;
 use std::cmp::Ordering;

@@ -1,6 +1,12 @@
 //! The store with files of many owners: layers to rest and back, work folders, tools roots, pruning.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test program, but not one that clippy knows as one")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is tests"
+)]
 
 #[path = "sandbox_harness/mod.rs"]
 mod harness;

@@ -9,6 +9,14 @@
 //! - `IMGBUILD_BOOT_KEEP`: a folder in which consoles, reports and disks are kept.
 //! - `IMGBUILD_BOOT_TIMEOUT`: seconds for one boot; 900 unless said otherwise.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is tests"
+)]
+
 mod checks;
 mod machine;
 mod report;

@@ -21,10 +21,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-pub const EPOCH: Epoch = Epoch(1_700_000_000);
+pub(crate) const EPOCH: Epoch = Epoch(1_700_000_000);
 
 /// Whether all these programs are there; says which one is not.
-pub fn have(test: &str, programs: &[&str]) -> bool {
+pub(crate) fn have(test: &str, programs: &[&str]) -> bool {
     match programs.iter().find(|program| process::find(program).is_none()) {
         Some(missing) => {
             eprintln!("SKIPPED {test}: {missing} is not installed");
@@ -35,14 +35,14 @@ pub fn have(test: &str, programs: &[&str]) -> bool {
 }
 
 /// What a program says on both streams, and whether it ended with 0.
-pub fn said(program: &str, arguments: &[&str]) -> (String, bool) {
+pub(crate) fn said(program: &str, arguments: &[&str]) -> (String, bool) {
     let output = Run::new(program).args(arguments).env("LC_ALL", "C.UTF-8").output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     (String::from_utf8_lossy(&text).into_owned(), output.status.success())
 }
 
 /// Programs of an unpacked trixie root, run by that root's own loader.
-pub struct Chroot {
+pub(crate) struct Chroot {
     pub root: PathBuf,
 }
 
@@ -85,7 +85,7 @@ impl Tools for Chroot {
 }
 
 /// A trixie root with mke2fs and GRUB: named by `IMGBUILD_TEST_TOOLS`, or made once per target folder.
-pub fn tools(test: &str) -> Option<Chroot> {
+pub(crate) fn tools(test: &str) -> Option<Chroot> {
     static ROOT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let root = ROOT.get_or_init(|| {
         if let Some(root) = std::env::var_os("IMGBUILD_TEST_TOOLS") {
@@ -128,7 +128,7 @@ fn volume(name: &str, mount: &str, filesystem: Filesystem, start: u64, mib: u64)
 }
 
 /// A plan with volumes for `/` (of so many MiB), `/var`, swap and data that is formatted later.
-pub fn plan(root_mib: u64) -> ImagePlan {
+pub(crate) fn plan(root_mib: u64) -> ImagePlan {
     let mut volumes: Vec<Volume> = Vec::new();
     for (name, mount, filesystem, mib) in [
         ("root", "/", Filesystem::Ext4, root_mib),
@@ -186,7 +186,7 @@ pub fn plan(root_mib: u64) -> ImagePlan {
 }
 
 /// A small root with everything that a filesystem can hold, its contents below `folder`.
-pub fn tree(folder: &Path) -> Tree {
+pub(crate) fn tree(folder: &Path) -> Tree {
     let long = format!("usr/share/{}", "n".repeat(240));
     let file = |path: &str, bytes: &[u8]| {
         let at = folder.join(path);
@@ -244,7 +244,7 @@ pub fn tree(folder: &Path) -> Tree {
 }
 
 /// A folder of this machine as a tree, with its true owners (without attributes); sockets are left out.
-pub fn tree_of_folder(root: &Path) -> Tree {
+pub(crate) fn tree_of_folder(root: &Path) -> Tree {
     fn walk(root: &Path, path: &Path, entries: &mut Vec<Entry>, seen: &mut std::collections::BTreeMap<u64, Vec<u8>>) {
         let data = fs::symlink_metadata(root.join(path)).unwrap();
         let bytes = path.as_os_str().as_bytes().to_vec();

@@ -92,12 +92,8 @@ pub(super) fn parse(mut area: &[u8], into: &mut Attributes) -> Option<()> {
             }
             b"PX" => into.mode = Some(both(body, 0)?),
             b"TF" => into.modified = Some(modified(body)?),
-            b"NM" => {
-                // CONTINUE (1) is fine, CURRENT (2) and PARENT (4) are `.` and `..`.
-                if *body.first()? & 0x06 == 0 {
-                    into.name.extend(body.get(1..)?);
-                }
-            }
+            // CONTINUE (1) is fine, CURRENT (2) and PARENT (4) are `.` and `..`.
+            b"NM" if *body.first()? & 0x06 == 0 => into.name.extend(body.get(1..)?),
             b"CE" => into.continued = Some((both(body, 0)?, both(body, 8)?, both(body, 16)?)),
             b"ST" => return Some(()),
             _ => {}

@@ -240,7 +240,7 @@ fn path_table(out: &mut Vec<u8>, tree: &Tree, big: bool) {
 }
 
 /// Identifier, system use entries of all records of a folder: `.`, `..`, then its children.
-fn records<'a>(tree: &'a [Folder], number: usize, side: Side, epoch: Epoch) -> Vec<(&'a [u8], Vec<u8>)> {
+fn records(tree: &[Folder], number: usize, side: Side, epoch: Epoch) -> Vec<(&[u8], Vec<u8>)> {
     let own = &tree[number];
     let parent = &tree[own.parent];
     let entries = |name: &str, mode: u32, folder: Option<&Folder>, first: bool| match side {

@@ -65,10 +65,10 @@ pub(super) fn activate(root: &Root, interests: &BTreeSet<String>, paths: &BTreeS
     let mut lines: BTreeSet<String> = root.read_text(&file, FILE_LIMIT)?.lines().map(str::to_owned).collect();
     for interest in interests {
         let below = |path: &&&[u8]| {
-            path.strip_prefix(interest[1..].as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+            path.strip_prefix(&interest.as_bytes()[1..]).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
         };
         // Sorted paths: the first one not before the trigger is the only candidate to look at.
-        let start: &[u8] = interest[1..].as_bytes();
+        let start = &interest.as_bytes()[1..];
         if paths.range(start..).take_while(|path| path.starts_with(start)).any(|path| below(&path)) {
             lines.insert(format!("{interest} -"));
         }
