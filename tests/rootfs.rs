@@ -17,12 +17,12 @@ use imgbuild::base::progress::{Event, Progress};
 use imgbuild::package::deb::Deb;
 use imgbuild::package::{BuildPlan, PackageFile, PackageSet, Pin};
 use imgbuild::rootfs;
-use imgbuild::sandbox::{Job, Worker};
+use imgbuild::sandbox::{Command, Job, Worker};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-const JOBS: &[(&str, Job)] = &[("assemble", assemble)];
+const JOBS: &[(&str, Job)] = &[("assemble", assemble), ("remove", remove)];
 
 struct Printed(Instant);
 
@@ -47,14 +47,43 @@ fn main() -> ExitCode {
     };
     let work =
         std::env::var_os("IMGBUILD_TEST_WORK").map_or_else(|| PathBuf::from("/var/tmp/rootfs/work"), PathBuf::from);
-    let request = serde_json::json!({"debs": folder.to_str(), "work": work.to_str()}).to_string();
-    match Worker::run("assemble", request.as_bytes(), &Printed(Instant::now())) {
-        Ok(_) => ExitCode::SUCCESS,
+    match twice(&folder) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("{error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Assembles with an empty cache, with the base layer at hand, and in another folder: the same tree each time.
+fn twice(debs: &std::ffi::OsStr) -> Result<()> {
+    let (one, two) = (place()?, place()?);
+    let mut results = Vec::new();
+    for work in [&one, &one, &two] {
+        let request = serde_json::json!({"debs": debs.to_str(), "work": work.path().to_str()}).to_string();
+        Worker::run("assemble", request.as_bytes(), &Printed(Instant::now()))?;
+        let manifest = work.path().join("cache/layers/result/manifest");
+        results.push(Digest::of(&std::fs::read(&manifest).with_context(|| format!("reading {}", manifest.display()))?));
+    }
+    anyhow::ensure!(results[0] == results[1], "with the base layer kept, the tree is another");
+    anyhow::ensure!(results[0] == results[2], "in another folder, the tree is another");
+    // Files of other owners can only be removed inside.
+    for work in [&one, &two] {
+        Worker::run("remove", work.path().to_str().context("a plain path")?.as_bytes(), &Printed(Instant::now()))?;
+    }
+    Ok(())
+}
+
+/// A folder on disk: roots are too large for a /tmp in memory.
+fn place() -> Result<tempfile::TempDir> {
+    let folder = std::env::var_os("IMGBUILD_TEST_WORK").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
+    tempfile::tempdir_in(&folder).with_context(|| format!("making a folder in {}", folder.display()))
+}
+
+fn remove(request: &[u8], _progress: &dyn Progress) -> Result<Vec<u8>> {
+    std::fs::remove_dir_all(Path::new(std::str::from_utf8(request)?).join("cache"))?;
+    Ok(b"null".to_vec())
 }
 
 fn packages(folder: &Path) -> Result<Vec<PackageFile>> {
@@ -102,8 +131,12 @@ fn assemble(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
         node_executable: b"#!/bin/sh\n",
     };
     let assembled = rootfs::assemble(&request, progress)?;
-    let manifest = store.write_layer("result", &assembled.tree)?;
-    drop(manifest);
+    for arguments in [&["--audit"][..], &["--verify"]] {
+        let said = Command::new(assembled.root(), "dpkg").args(arguments).output()?.success()?;
+        // Conffiles that the plan's units or files changed would show here; nothing else may.
+        anyhow::ensure!(said.is_empty(), "dpkg {arguments:?}: {}", String::from_utf8_lossy(&said));
+    }
+    store.write_layer("result", &assembled.tree)?;
     drop(assembled);
     place.remove()?;
     Ok(b"null".to_vec())

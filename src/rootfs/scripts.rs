@@ -7,7 +7,7 @@ use super::root::Root;
 use crate::base::epoch::Epoch;
 use crate::base::progress::Progress;
 use crate::sandbox::Command;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use std::fmt::Write as _;
 
 /// Where the control files of packages lie whose preinst is about to run.
@@ -132,23 +132,56 @@ pub(super) fn configure(
         progress.log(line);
         said.push(line.to_owned());
     });
-    if let Err(error) = result {
-        let failed: Vec<&String> =
-            said.iter().filter(|line| line.starts_with("dpkg: error processing package")).collect();
-        let what = failed.first().map_or_else(
-            || format!("configuring {last}"),
-            |line| {
-                let name = line.split_ascii_whitespace().nth(4).unwrap_or(&last);
-                format!("configuring {name}")
-            },
-        );
-        return Err(error.context(what));
-    }
-    Ok(())
+    result.map_err(|error| failure(&said).unwrap_or_else(|| error.context(format!("configuring {last}"))))
+}
+
+/// Which package's script failed and what it said, from dpkg's own words.
+fn failure(said: &[String]) -> Option<anyhow::Error> {
+    const MARK: &str = "dpkg: error processing package ";
+    let at = said.iter().position(|line| line.starts_with(MARK))?;
+    let package = said[at][MARK.len()..].split(' ').next()?;
+    let begin = said[..at].iter().rposition(|line| {
+        let rest = line.strip_prefix("Setting up ").or_else(|| line.strip_prefix("Processing triggers for "));
+        rest.is_some_and(|rest| rest.split(' ').next() == Some(package))
+    });
+    let spoken = said[begin.map_or(0, |begin| begin + 1)..at].join("\n");
+    let why = said.get(at + 1).map_or("", |line| line.trim());
+    let spoken = tail(&spoken);
+    Some(match spoken.trim() {
+        "" => anyhow!("configuring {package}: {why}"),
+        spoken => anyhow!("configuring {package}: {why}: {spoken}"),
+    })
 }
 
 /// The end of what scripts said.
 fn tail(said: &str) -> String {
     let lines: Vec<&str> = said.lines().collect();
     lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_scripts_are_named_with_what_they_said() {
+        let said = [
+            "Setting up a (1) ...",
+            "fine",
+            "Setting up b:amd64 (2) ...",
+            "cannot do it",
+            "dpkg: error processing package b:amd64 (--configure):",
+            " installed b:amd64 package post-installation script subprocess returned error exit status 1",
+            "Setting up c (1) ...",
+            "Errors were encountered while processing:",
+            " b",
+        ];
+        let error = failure(&said.map(str::to_owned)).unwrap();
+        assert_eq!(
+            error.to_string(),
+            "configuring b:amd64: installed b:amd64 package post-installation script subprocess returned error exit \
+             status 1: cannot do it"
+        );
+        assert!(failure(&["Setting up a (1) ...".to_owned()]).is_none());
+    }
 }
