@@ -28,6 +28,10 @@ pub(super) fn install(
     progress: &dyn Progress,
 ) -> Result<()> {
     let fresh = root.find(b"var/lib/dpkg/status")?.is_none();
+    if files.is_empty() && !fresh {
+        accounts::add(root, &layer.groups, &layer.users).context("adding accounts")?;
+        return answer(root, &layer.debconf, epoch, progress);
+    }
     let order = Order::open(files)?;
     let installed = database::installed(root)?;
     let mut unpacker = Unpacker::new(root, &order, &installed, epoch);

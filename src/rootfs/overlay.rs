@@ -74,7 +74,7 @@ fn set_units(root: &Root, units: &Units, epoch: Epoch, progress: &dyn Progress) 
             continue;
         }
         scripts::command(root, epoch, "/usr/bin/systemctl")
-            .args(["--root=/", "--no-warn", verb, "--"])
+            .args(["--root=/", verb, "--"])
             .args(names)
             .run(|line| progress.log(line))
             .with_context(|| format!("setting units: {verb} {}", names.join(" ")))?;
