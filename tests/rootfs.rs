@@ -45,8 +45,6 @@ fn main() -> ExitCode {
         println!("SKIPPED: IMGBUILD_TEST_DEBS names no folder with base/*.deb and role/*.deb");
         return ExitCode::SUCCESS;
     };
-    let work =
-        std::env::var_os("IMGBUILD_TEST_WORK").map_or_else(|| PathBuf::from("/var/tmp/rootfs/work"), PathBuf::from);
     match twice(&folder) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
