@@ -1,10 +1,11 @@
 //! What happens inside the worker: from packages at hand to finished files in the staging folders.
 
-use super::tools::{self, Workshop};
+use super::tools;
 use crate::base::progress::Progress;
 use crate::output::{self, ArtifactKind};
 use crate::package::{BuildPlan, PackageSet};
 use crate::rootfs::{self, AssembleRequest, Assembled};
+use crate::sandbox::ToolRoot;
 use crate::store::Store;
 use crate::{boot, disk};
 use anyhow::{Context as _, Result};
@@ -48,7 +49,7 @@ pub(super) fn build(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> 
 fn one(store: &Store, task: &BuildTask, jobs: usize, progress: &dyn Progress) -> Result<Vec<(String, ArtifactKind)>> {
     let image = &task.plan.image;
     let tools = tools::provide(store, &task.plan.tools, &task.packages.tools, task.plan.epoch, progress)?;
-    let workshop = Workshop::new(&tools);
+    let workshop = ToolRoot { root: tools.root().to_owned() };
     let work = store.work()?;
     let request = AssembleRequest {
         plan: &task.plan,
