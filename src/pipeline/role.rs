@@ -122,9 +122,7 @@ fn build(
     let files: Vec<Vec<(String, ArtifactKind)>> = serde_json::from_slice(&answer)?;
     let mut results = Vec::new();
     for ((mut staging, plan), files) in stagings.into_iter().zip(files) {
-        for (file, kind) in files {
-            staging.add(&file, kind)?;
-        }
+        staging.add_all(&files)?;
         results.push(staging.publish(plan)?);
     }
     Ok(results)
