@@ -8,6 +8,7 @@ use crate::cli::outcome::{Failure, Outcome};
 use crate::package::{Lock, LockDiff, LockMode};
 use crate::plan::{self, ImagePlan, Layer, PartitionRole};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// `plan role`: what would be built; asks nothing but the documents.
@@ -69,7 +70,7 @@ pub(super) fn check(settings: &Settings, selection: &Selection) -> Result<Outcom
     Ok(Outcome::new(format!("{recipes} recipes and {roles} roles are sound\n"), &Checked { recipes, roles }))
 }
 
-/// `lock`: pins what the images need.
+/// `lock`: pins what the images need; for all roles it also forgets those that are gone.
 pub(super) fn lock(
     settings: &Settings,
     names: &Names,
@@ -79,9 +80,16 @@ pub(super) fn lock(
 ) -> Result<Outcome, Failure> {
     let selected = select(settings, names, selection)?;
     let client = pins::client(settings, selection);
+    let mode = pins::mode(selection, update);
     let before = Lock::load(&pins::lock_path(settings))?;
-    pins::pin(settings, &selected, pins::mode(selection, update), &client, progress)?;
-    let after = Lock::load(&pins::lock_path(settings))?;
+    let mut after = before.clone();
+    if *names == Names::All && mode != LockMode::Locked {
+        after.retain_roles(&known_roles(settings)?);
+    }
+    pins::resolve_all(&mut after, &selected, mode, &client, progress)?;
+    if after != before {
+        after.save(&pins::lock_path(settings))?;
+    }
     Ok(difference(&before, &after))
 }
 
@@ -94,9 +102,14 @@ pub(super) fn lock_diff(
     let before = Lock::load(&pins::lock_path(settings))?;
     let selected: Vec<Selected> = select(settings, &Names::All, selection)?;
     let mut after = before.clone();
+    after.retain_roles(&known_roles(settings)?);
     let client = pins::client(settings, selection);
     pins::resolve_all(&mut after, &selected, LockMode::Update, &client, progress)?;
     Ok(difference(&before, &after))
+}
+
+fn known_roles(settings: &Settings) -> Result<BTreeSet<String>, Failure> {
+    Ok(sources(settings).roles()?.into_keys().collect())
 }
 
 fn difference(before: &Lock, after: &Lock) -> Outcome {

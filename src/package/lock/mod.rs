@@ -12,6 +12,7 @@ mod write;
 pub use diff::{Change, ChangeKind, LockDiff};
 pub use read::LockError;
 pub(super) use read::is_relative;
+pub(super) use values::{BASE, ROLE_BASE, TOOLS};
 pub use values::{Lock, Locked, LockedRelease, Section, Set};
 
 use crate::base::{files, hint::Remedy as _};

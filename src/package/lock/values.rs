@@ -8,6 +8,12 @@ use crate::package::universe::{MultiArch, Priority};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The set of a recipe's own packages.
+pub(in crate::package) const BASE: &str = "base";
+/// The set of the tools, in a section of its own.
+pub(in crate::package) const TOOLS: &str = "tools";
+/// The set of the role that is named as the recipe's own set is.
+pub(in crate::package) const ROLE_BASE: &str = "role base";
 /// What the keys of local files end in.
 const LOCAL_SUFFIX: &str = "@local";
 
@@ -111,6 +117,21 @@ pub struct Locked {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+impl Lock {
+    /// Forgets the sets of roles (or combinations of them) that are not known, and the packages that only they needed.
+    pub fn retain_roles(&mut self, known: &BTreeSet<String>) {
+        for section in self.sections.values_mut() {
+            let before = section.sets.len();
+            let special = [BASE, TOOLS, ROLE_BASE];
+            let kept = |name: &str| special.contains(&name) || name.split('+').all(|role| known.contains(role));
+            section.sets.retain(|name, _| kept(name));
+            if section.sets.len() != before {
+                section.settle([]);
+            }
+        }
+    }
 }
 
 impl Locked {

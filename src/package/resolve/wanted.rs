@@ -1,12 +1,8 @@
 //! What one set is wanted to be, and whether the lock's set is that.
 
 use crate::base::digest::Digest;
-use crate::package::lock::{Section, Set};
+use crate::package::lock::{BASE, ROLE_BASE, Section, Set, TOOLS};
 use crate::plan::{ImagePlan, Layer, PinnedFile, Repository};
-
-/// The name of the recipe's own set, and of the tools' one.
-const BASE: &str = "base";
-const TOOLS: &str = "tools";
 
 /// One set: what is asked for, and all else that decides what is chosen.
 pub(super) struct Wanted<'p> {
@@ -41,7 +37,7 @@ impl<'p> Wanted<'p> {
         let given: Vec<String> = base.packages.keys().cloned().collect();
         let files: Vec<Digest> = section.packages_of(base).iter().map(|package| package.sha256).collect();
         // The set named `base` is the recipe's: the role of that name adds to it under a name of its own.
-        let name = if plan.name == BASE { "role base" } else { &plan.name };
+        let name = if plan.name == BASE { ROLE_BASE } else { &plan.name };
         Self {
             given,
             upon: Some(Digest::of_value(&files)),
