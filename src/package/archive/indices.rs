@@ -9,7 +9,7 @@ use crate::base::digest::Digest;
 use crate::base::files;
 use crate::base::hint::{Remedy as _, hinted};
 use crate::base::progress::Phase;
-use crate::package::download::{DownloadError, Downloader, Request, join, shown};
+use crate::package::download::{Arrived, DownloadError, Downloader, Request, join, shown};
 use crate::package::openpgp::{Certificates, Verified, verify_clear_signed, verify_detached};
 use crate::plan::Repository;
 use anyhow::{Context as _, Result, bail};
@@ -222,6 +222,8 @@ impl<'a> Suite<'a> {
         }
         let Some((packing, packed)) = listed(release, path) else { bail!("it lists no `{path}`") };
         let name = format!("{path}{}", packing.suffix());
+        // What was just fetched stays locked until it is in its place.
+        let mut arrived = None;
         let (packed_file, kept) = match self.cache.find(&packed.sha256, packed.size, self.options.verify) {
             Some(file) => (file, true),
             None if self.options.offline => {
@@ -230,7 +232,10 @@ impl<'a> Suite<'a> {
                     "run once without `--offline`",
                 ));
             }
-            None => (self.fetch_listed(folder, release, &name, packed, phase)?, false),
+            None => {
+                let fetched = self.fetch_listed(folder, release, &name, packed, phase)?;
+                (arrived.insert(fetched).path.clone(), false)
+            }
         };
         if packing == Packing::Plain {
             let place = self.cache.contents(&packed.sha256);
@@ -261,7 +266,7 @@ impl<'a> Suite<'a> {
         name: &str,
         listed: Listed,
         phase: &Phase<'_>,
-    ) -> Result<PathBuf> {
+    ) -> Result<Arrived> {
         let fetch = |url: &str| {
             let request = Request {
                 url,
@@ -281,12 +286,12 @@ impl<'a> Suite<'a> {
             let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
             let by_hash = join(folder, &format!("{parent}/by-hash/SHA256/{}", listed.sha256));
             match fetch(&by_hash) {
-                Ok((file, _)) => return Ok(file),
+                Ok(arrived) => return Ok(arrived),
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(remedied(error, Some(&self.repository.name))),
             }
         }
-        fetch(&join(folder, name)).map(|(file, _)| file).map_err(|error| remedied(error, Some(&self.repository.name)))
+        fetch(&join(folder, name)).map_err(|error| remedied(error, Some(&self.repository.name)))
     }
 }
 

@@ -185,11 +185,11 @@ impl Fetcher<'_> {
         told: &dyn Fn(u64),
     ) -> Result<PathBuf> {
         let request = Request { url, size, limit, sha256: Some(*digest), fresh: false };
-        let (staged, _) = self
+        let arrived = self
             .downloader
             .fetch(&request, &self.store.staging()?, told)
             .map_err(|error| remedied(error, repository))?;
-        self.store.keep(&staged, digest)
+        self.store.keep(&arrived.path, digest)
     }
 }
 

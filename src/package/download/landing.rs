@@ -138,14 +138,29 @@ impl Landing {
         }
     }
 
-    pub(super) fn into_file(mut self) -> Result<(PathBuf, Digest), DownloadError> {
+    pub(super) fn into_file(mut self) -> Result<Arrived, DownloadError> {
         let digest = self.digest();
         self.handed_over = true;
         match &self.target {
-            Target::File { path, .. } => Ok((path.clone(), digest)),
-            Target::Memory(_) => Ok((PathBuf::new(), digest)),
+            Target::File { file, path, .. } => {
+                let held = file.try_clone().map_err(|source| DownloadError::Disk { path: path.clone(), source })?;
+                Ok(Arrived { path: path.clone(), digest, _held: Some(held) })
+            }
+            Target::Memory(_) => Ok(Arrived { path: PathBuf::new(), digest, _held: None }),
         }
     }
+}
+
+/// A file that has arrived, still locked: as long as this value lives, nobody else takes it for the beginning of a
+/// download of their own. Move the file to its place before dropping it.
+#[derive(Debug)]
+pub struct Arrived {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Digest of its contents.
+    pub digest: Digest,
+    /// Holds the lock.
+    _held: Option<File>,
 }
 
 impl Drop for Landing {

@@ -12,12 +12,13 @@ mod transfer;
 
 pub use address::{join, shown};
 pub use error::DownloadError;
+pub use landing::Arrived;
 pub use parallel::parallel;
 
 use crate::base::digest::Digest;
 use landing::Landing;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 use transfer::Agents;
@@ -99,7 +100,7 @@ impl Downloader {
         request: &Request<'_>,
         folder: &Path,
         progress: &dyn Fn(u64),
-    ) -> Result<(PathBuf, Digest), DownloadError> {
+    ) -> Result<Arrived, DownloadError> {
         let mut landing = Landing::in_folder(folder, request.sha256.as_ref(), request.size)?;
         self.run(request, &mut landing, progress)?;
         landing.into_file()
