@@ -59,8 +59,9 @@ fn build_base(request: &AssembleRequest<'_>, progress: &dyn Progress) -> Result<
     boot_files::describe_root_to_initramfs(&root)?;
     overlay::run_scripts(&root, &plan.image.base, plan.epoch, progress)?;
     deferred.run(&root, &boot_files::kernels(&root)?, true, plan.epoch, progress)?;
+    let standing = overlay::standing(&root, &[&plan.image.base])?;
     clean::clean(&root, plan.epoch)?;
-    overlay::lay_missing(&root, &plan.image.base)?;
+    overlay::lay_missing(&root, &standing)?;
     Ok(folder)
 }
 
@@ -84,10 +85,9 @@ pub(super) fn role(request: &AssembleRequest<'_>, base: &Path, progress: &dyn Pr
     }
     let kernels = boot_files::kernels(&root)?;
     deferred.run(&root, &kernels, initramfs, plan.epoch, progress)?;
+    let standing = overlay::standing(&root, &[&plan.image.base, layer])?;
     clean::clean(&root, plan.epoch)?;
-    for layer in [&plan.image.base, layer] {
-        overlay::lay_missing(&root, layer)?;
-    }
+    overlay::lay_missing(&root, &standing)?;
     boot_files::write(&root, plan, request.node_executable, &kernels)?;
     Ok(guard)
 }

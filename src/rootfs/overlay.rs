@@ -9,6 +9,7 @@ use crate::base::epoch::Epoch;
 use crate::base::progress::Progress;
 use crate::plan::{BuildScript, Download, Layer, OverlayFile, OverlayKind, Units};
 use anyhow::{Context as _, Result, bail};
+use rustix::fs::FileType;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -35,10 +36,21 @@ pub(super) fn lay(
     set_units(root, &layer.units, epoch, progress)
 }
 
+/// Those of the layers' files that are in the root now; what a later layer or a script removed is not.
+pub(super) fn standing<'l>(root: &Root, layers: &[&'l Layer]) -> Result<Vec<&'l OverlayFile>> {
+    let mut standing = Vec::new();
+    for file in layers.iter().flat_map(|layer| &layer.files) {
+        if file.kind != OverlayKind::Absent && root.find(file.path.as_bytes())?.is_some() {
+            standing.push(file);
+        }
+    }
+    Ok(standing)
+}
+
 /// Lays files again that cleaning took for leftovers.
-pub(super) fn lay_missing(root: &Root, layer: &Layer) -> Result<()> {
+pub(super) fn lay_missing(root: &Root, standing: &[&OverlayFile]) -> Result<()> {
     let owners = Owners::read(root)?;
-    for file in layer.files.iter().filter(|file| file.kind != OverlayKind::Absent) {
+    for file in standing {
         if root.find(file.path.as_bytes())?.is_none() {
             lay_file(root, file, &owners).with_context(|| format!("laying {} over the root", file.path))?;
         }
@@ -69,7 +81,16 @@ fn lay_download(root: &Root, download: &Download, downloads: &BTreeMap<Digest, P
 
 /// Enables, disables and masks, both now (links) and for whoever runs `systemctl preset-all` (the preset file).
 fn set_units(root: &Root, units: &Units, epoch: Epoch, progress: &dyn Progress) -> Result<()> {
-    for (verb, names) in [("enable", &units.enable), ("disable", &units.disable), ("mask", &units.mask)] {
+    // What an earlier layer masked can be had back; links there may also be aliases, which unmasking leaves alone.
+    let mut masked = Vec::new();
+    for name in units.enable.iter().chain(&units.disable) {
+        let found = root.find(format!("etc/systemd/system/{name}").as_bytes())?;
+        if found.is_some_and(|found| found.kind == FileType::Symlink) {
+            masked.push(name.clone());
+        }
+    }
+    let verbs = [("unmask", &masked), ("enable", &units.enable), ("disable", &units.disable), ("mask", &units.mask)];
+    for (verb, names) in verbs {
         if names.is_empty() {
             continue;
         }
@@ -168,6 +189,35 @@ pub(super) fn check(layer: &Layer) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Blob;
+
+    #[test]
+    fn only_what_cleaning_took_is_laid_again() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let file = |path: &str| OverlayFile {
+            path: path.to_owned(),
+            kind: OverlayKind::File(Blob::Text(path.to_owned())),
+            mode: 0o640,
+            owner: "0".to_owned(),
+            group: "0".to_owned(),
+        };
+        let base = Layer { files: vec![file("/etc/kept"), file("/etc/removed")], ..Layer::default() };
+        let role = Layer { files: vec![file("/var/tmp/cleaned")], ..Layer::default() };
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        let lay = |file: &OverlayFile| lay_file(&root, file, &Owners::default()).unwrap();
+        base.files.iter().chain(&role.files).for_each(lay);
+        lay(&OverlayFile { kind: OverlayKind::Absent, ..file("/etc/removed") });
+
+        let standing = standing(&root, &[&base, &role]).unwrap();
+        root.empty("var/tmp").unwrap();
+        lay_missing(&root, &standing).unwrap();
+        let there = |path: &str| folder.path().join(path).exists();
+        assert!(there("etc/kept") && there("var/tmp/cleaned"));
+        assert!(!there("etc/removed"), "a role's `absent` holds against the recipe's files");
+    }
 
     #[test]
     fn bash_is_known_by_the_first_line() {
