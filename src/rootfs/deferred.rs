@@ -10,6 +10,7 @@ use crate::sandbox::{Access, Command, Stdin};
 use anyhow::{Context as _, Result, anyhow};
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -78,8 +79,19 @@ impl Deferred {
         Ok(command)
     }
 
+    /// Asks for a program as a script would.
+    pub(super) fn ask(&self, program: &str, arguments: &[&str]) -> Result<()> {
+        let path = self.folder.join("asked");
+        let line = std::iter::once(&program).chain(arguments).copied().collect::<Vec<_>>();
+        fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| writeln!(file, "{}", line.join(&SEPARATOR.to_string())))
+            .with_context(|| format!("writing {}", path.display()))
+    }
+
     /// The command lines asked for, each once, and forgets them.
-    fn take(&self) -> Result<BTreeSet<Vec<String>>> {
+    pub(super) fn take(&self) -> Result<BTreeSet<Vec<String>>> {
         let path = self.folder.join("asked");
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         fs::write(&path, b"").with_context(|| format!("writing {}", path.display()))?;
@@ -115,7 +127,7 @@ impl Deferred {
             work.line(line)?;
         }
         let others = || -> Result<()> {
-            for line in of("systemd-hwdb") {
+            for line in of("systemd-hwdb").into_iter().chain(of("journalctl")) {
                 work.line(line)?;
             }
             let certificates = of("update-ca-certificates");

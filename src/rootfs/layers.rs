@@ -4,7 +4,7 @@ use super::assemble::AssembleRequest;
 use super::deferred::Deferred;
 use super::install::install;
 use super::root::Root;
-use super::{boot_files, clean, overlay};
+use super::{boot_files, clean, overlay, updates};
 use crate::base::progress::Progress;
 use crate::sandbox::mount;
 use crate::store::Base;
@@ -58,6 +58,8 @@ fn build_base(request: &AssembleRequest<'_>, progress: &dyn Progress) -> Result<
     overlay::lay(&root, &plan.image.base, &request.downloads(), plan.epoch, progress)?;
     boot_files::describe_root_to_initramfs(&root)?;
     overlay::run_scripts(&root, &plan.image.base, plan.epoch, progress)?;
+    // Below a base there is nothing: all of it is a change.
+    updates::run(&root, &root, &deferred, plan.epoch, progress)?;
     deferred.run(&root, &boot_files::kernels(&root)?, true, plan.epoch, progress)?;
     let standing = overlay::standing(&root, &[&plan.image.base])?;
     clean::clean(&root, plan.epoch)?;
@@ -79,6 +81,7 @@ pub(super) fn role(request: &AssembleRequest<'_>, base: &Path, progress: &dyn Pr
     overlay::lay(&root, layer, &request.downloads(), plan.epoch, progress)?;
     overlay::run_scripts(&root, layer, plan.epoch, progress)?;
     let changed = Root::open(&upper)?;
+    updates::run(&root, &changed, &deferred, plan.epoch, progress)?;
     let mut initramfs = false;
     for path in INITRAMFS_INPUTS {
         initramfs |= changed.find(path.as_bytes())?.is_some();
@@ -89,6 +92,7 @@ pub(super) fn role(request: &AssembleRequest<'_>, base: &Path, progress: &dyn Pr
     clean::clean(&root, plan.epoch)?;
     overlay::lay_missing(&root, &standing)?;
     boot_files::write(&root, plan, request.node_executable, &kernels)?;
+    updates::mark(&root)?;
     Ok(guard)
 }
 

@@ -21,6 +21,7 @@ mod services;
 mod tools;
 mod tree;
 mod unpack;
+mod updates;
 
 pub use assemble::*;
 pub use tools::unpack_tools;
