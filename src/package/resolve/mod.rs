@@ -19,8 +19,8 @@ use archive::Archive;
 use std::path::PathBuf;
 use wanted::Wanted;
 
-/// Raised whenever the same pins give another base layer.
-const LAYER_VERSION: u32 = 1;
+/// Raised whenever the same inputs give other layers or other images: what older builders made is then made anew.
+const CONTENTS_VERSION: u32 = 2;
 
 /// What may happen to the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,8 +159,8 @@ fn ensure(
 /// Joins plan and pins; `node` is the digest of the guest's executable.
 #[must_use]
 pub fn build_plan(image: ImagePlan, resolved: &Resolved, node: &Digest) -> BuildPlan {
-    let image_id = Digest::of_value(&(&image, &resolved.lock_digest, node)).short();
-    let layer = (&image.base, &resolved.base, &resolved.epoch, &resolved.tools, LAYER_VERSION);
+    let image_id = Digest::of_value(&(&image, &resolved.lock_digest, node, CONTENTS_VERSION)).short();
+    let layer = (&image.base, &resolved.base, &resolved.epoch, &resolved.tools, CONTENTS_VERSION);
     let base_layer_id = Digest::of_value(&layer).short();
     BuildPlan {
         image_id,
