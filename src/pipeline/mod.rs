@@ -23,6 +23,7 @@ use crate::{disk, lab};
 pub const JOBS: &[(&str, Job)] = &[
     (doctor::PROBE, doctor::PROBE_JOB),
     (work::BUILD, work::build),
+    (work::READY, work::ready),
     (cache::PRUNE, cache::prune_job),
     (machine::TOOLS, machine::tools_job),
     (shell::SHELL, shell::job),

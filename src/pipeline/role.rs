@@ -93,6 +93,8 @@ fn build(
     missing: Vec<(&BuildPlan, Option<Published>)>,
     progress: &dyn Progress,
 ) -> Result<Vec<Published>> {
+    // Who cannot build is told so before hundreds of megabytes are fetched.
+    Worker::run(work::READY, b"", progress)?;
     let store = Store::open(&settings.cache)?;
     let mut locks = Vec::new();
     for (plan, _) in &missing {

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// The job's name.
 pub(super) const BUILD: &str = "build";
+/// The job that does nothing: whether there can be a worker at all.
+pub(super) const READY: &str = "ready";
 
 /// What the worker is asked for.
 #[derive(Serialize, Deserialize)]
@@ -31,6 +33,11 @@ pub(super) struct BuildTask {
     /// The staging folder.
     pub(super) folder: PathBuf,
     pub(super) formats: Vec<ArtifactKind>,
+}
+
+/// Nothing: that it is reached is the answer.
+pub(super) fn ready(_request: &[u8], _progress: &dyn Progress) -> Result<Vec<u8>> {
+    Ok(Vec::new())
 }
 
 /// Builds all tasks; the answer names the files of each.
