@@ -186,7 +186,11 @@ fn newer_mirror_shows_in_the_difference_and_counts_after_an_update() {
     let upgrades =
         "debian-trixie/amd64/generic\n  upgraded    library  1.0 -> 2.0\n  upgraded    system   1.0 -> 2.0\n";
     assert_eq!(scene.good("lock diff"), upgrades);
+    // A role that nobody locked is no difference.
+    scene.role("second", &["other"]);
+    assert_eq!(scene.good("lock diff"), upgrades);
     assert_eq!(scene.lock_text(), text);
+    std::fs::remove_dir_all(scene.path("roles/second")).unwrap();
     assert_eq!(scene.good("lock --update"), upgrades);
     assert_eq!(scene.pinned(IMAGES), ["app=3.0-1", "kernel=6.1", "library=2.0", "system=2.0"]);
     let lock = Lock::load(&scene.path("imgbuild.lock")).unwrap();
@@ -243,8 +247,20 @@ fn removed_requests_are_noticed_and_forgotten() {
     std::fs::remove_dir_all(scene.path("roles/second")).unwrap();
     let said = scene.refused("lock second", 1);
     assert!(said.contains("second"), "{said}");
-    assert_eq!(scene.good("lock"), "debian-trixie/amd64/generic\n  removed     other  5\n");
+    let removed = "debian-trixie/amd64/generic\n  removed     other  5\n";
+    assert_eq!((scene.good("lock diff"), scene.good("lock")), (removed.to_owned(), removed.to_owned()));
     assert_eq!(scene.pinned(IMAGES), FIRST);
+}
+
+#[test]
+fn difference_without_role_packages_is_about_the_base() {
+    let scene = Scene::new();
+    let first = scene.good("lock diff");
+    assert!(first.contains("  added       app      3.0-1\n") && !scene.path("imgbuild.lock").exists(), "{first}");
+    scene.good("lock base");
+    assert_eq!(scene.pinned(IMAGES), ["kernel=6.1", "system=1.0"]);
+    scene.publish(NEW, "2.0");
+    assert_eq!(scene.good("lock diff"), "debian-trixie/amd64/generic\n  upgraded    system  1.0 -> 2.0\n");
 }
 
 #[test]

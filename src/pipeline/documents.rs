@@ -1,7 +1,7 @@
 //! Commands that only read documents and pins: `plan`, `check`, `lock`, `lock diff`.
 
 use super::pins;
-use super::select::{Selected, select, sources};
+use super::select::{DEFAULT_RECIPE, Selected, select, sources};
 use crate::base::progress::Progress;
 use crate::cli::meant::{Names, Selection, Settings};
 use crate::cli::outcome::{Failure, Outcome};
@@ -93,16 +93,20 @@ pub(super) fn lock(
     Ok(difference(&before, &after))
 }
 
-/// `lock diff`: what `lock --update` would change; writes nothing.
+/// `lock diff`: what updating would change of the images that are pinned (of all roles where none is); writes nothing.
 pub(super) fn lock_diff(
     settings: &Settings,
     selection: &Selection,
     progress: &dyn Progress,
 ) -> Result<Outcome, Failure> {
     let before = Lock::load(&pins::lock_path(settings))?;
-    let selected: Vec<Selected> = select(settings, &Names::All, selection)?;
     let mut after = before.clone();
     after.retain_roles(&known_roles(settings)?);
+    let names = match after.images(selection.recipe.as_deref().unwrap_or(DEFAULT_RECIPE)) {
+        none if none.is_empty() => Names::All,
+        images => Names::Given(images.into_iter().collect()),
+    };
+    let selected: Vec<Selected> = select(settings, &names, selection)?;
     let client = pins::client(settings, selection);
     pins::resolve_all(&mut after, &selected, LockMode::Update, &client, progress)?;
     Ok(difference(&before, &after))

@@ -120,6 +120,21 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Lock {
+    /// The images of a recipe that are pinned. One that adds nothing to the base has no pins of its own: where there
+    /// are only such, it is `base`.
+    #[must_use]
+    pub fn images(&self, recipe: &str) -> BTreeSet<String> {
+        let mut images = BTreeSet::new();
+        for (_, section) in self.sections.iter().filter(|(key, _)| key.split('/').next() == Some(recipe)) {
+            let roles = section.sets.keys().filter(|name| *name != BASE);
+            images.extend(roles.map(|name| if name == ROLE_BASE { BASE.to_owned() } else { name.clone() }));
+            if images.is_empty() && section.sets.contains_key(BASE) {
+                images.insert(BASE.to_owned());
+            }
+        }
+        images
+    }
+
     /// Forgets the sets of roles (or combinations of them) that are not known, and the packages that only they needed.
     pub fn retain_roles(&mut self, known: &BTreeSet<String>) {
         for section in self.sections.values_mut() {
