@@ -8,6 +8,7 @@ use super::layout::{
 use super::name;
 use crate::base::size::{MIB, SECTOR};
 use crate::format::{ReadAt, usize_of};
+use std::collections::BTreeSet;
 use std::io;
 use zerocopy::FromBytes as _;
 
@@ -48,6 +49,8 @@ const MAXIMUM_ENTRIES: usize = 65_536;
 /// The longest folder: the specification's limit.
 const MAXIMUM_FOLDER: u64 = 65_536 * ENTRY as u64;
 const MAXIMUM_DEPTH: usize = 16;
+/// Bytes of all folders together: room for every believed entry with a long name.
+const MAXIMUM_FOLDERS: u64 = 32 * MIB;
 
 /// What a volume holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +124,7 @@ pub fn read(source: &dyn ReadAt) -> Result<Contents, ReadError> {
         geometry,
         fat,
     };
-    folder(source, &mut contents, "", ROOT_CLUSTER, 0)?;
+    folder(source, &mut contents, &mut Walked::default(), "", ROOT_CLUSTER, 0)?;
     Ok(contents)
 }
 
@@ -195,14 +198,35 @@ fn chain(source: &dyn ReadAt, contents: &Contents, path: &str, first: u32, limit
     }
 }
 
-fn folder(source: &dyn ReadAt, contents: &mut Contents, path: &str, first: u32, depth: usize) -> Result<(), ReadError> {
+/// Which folders were read so far.
+#[derive(Default)]
+struct Walked {
+    /// Their first clusters: a folder that comes again would lead into itself, or double the work with every level.
+    folders: BTreeSet<u32>,
+    bytes: u64,
+}
+
+fn folder(
+    source: &dyn ReadAt,
+    contents: &mut Contents,
+    walked: &mut Walked,
+    path: &str,
+    first: u32,
+    depth: usize,
+) -> Result<(), ReadError> {
     let wrong = |what| ReadError::Folder { path: path.to_owned(), what };
     if depth > MAXIMUM_DEPTH {
         return Err(wrong("too many folders around it"));
     }
+    if !walked.folders.insert(first) {
+        return Err(wrong("the clusters of another folder"));
+    }
     let bytes = chain(source, contents, path, first, MAXIMUM_FOLDER)?;
+    walked.bytes += bytes.len() as u64;
+    if walked.bytes > MAXIMUM_FOLDERS {
+        return Err(wrong("too many and too large folders beside it"));
+    }
     let mut long: Vec<LongEntry> = Vec::new();
-    let mut folders = Vec::new();
     for (at, entry) in bytes.chunks_exact(ENTRY).enumerate() {
         let short = ShortEntry::read_from_bytes(entry).map_err(|_| wrong("a short entry"))?;
         match (short.name[0], short.attr) {
@@ -232,8 +256,7 @@ fn folder(source: &dyn ReadAt, contents: &mut Contents, path: &str, first: u32, 
                 contents.entries.push(Entry { path: child.clone(), directory, size, first });
                 if directory {
                     // Depth first, so that a folder stands before what is in it and after its elder siblings.
-                    folder(source, contents, &child, first, depth + 1)?;
-                    folders.push(first);
+                    folder(source, contents, walked, &child, first, depth + 1)?;
                 }
             }
         }

@@ -96,6 +96,18 @@ fn damaged_fats_and_backups_are_noticed() {
     }
 }
 
+#[test]
+fn folders_that_lead_into_themselves_are_refused_at_once() {
+    let mut bytes = image(&volume(), &[("EFI/BOOT/x".to_owned(), vec![1])]);
+    let geometry = layout::Geometry::choose(SECTORS).unwrap();
+    let boot = geometry.cluster_offset(3) as usize + 2 * layout::ENTRY;
+    assert_eq!(&bytes[boot..][..4], b"BOOT");
+    // EFI's only folder becomes EFI itself.
+    bytes[boot + 26..][..2].copy_from_slice(&3_u16.to_le_bytes());
+    let error = read(&bytes).unwrap_err().to_string();
+    assert_eq!(error, "folder `EFI/BOOT` has the clusters of another folder");
+}
+
 /// A sparse source, so that each case of a property test need not copy 80 MiB.
 struct Sparse(Vec<crate::format::Run>);
 
