@@ -54,19 +54,24 @@ fn initial(name: &str) -> char {
     name.chars().next().map_or('?', |c| c.to_ascii_lowercase())
 }
 
+/// A text of the image for the terminal, which obeys control characters: an image may come from anyone.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 fn digit(number: u32) -> char {
     char::from_digit(number, 10).unwrap_or('+')
 }
 
 fn describe(f: &mut fmt::Formatter<'_>, partition: &PartitionReport) -> fmt::Result {
     let (offset, size) = (Bytes(partition.offset).to_string(), Bytes(partition.size).to_string());
-    write!(f, "{:>3}  {:<12} {size:>10} at {offset:>10}  ", partition.number, partition.name)?;
+    write!(f, "{:>3}  {:<12} {size:>10} at {offset:>10}  ", partition.number, shown(&partition.name))?;
     match &partition.content {
         Content::BiosBoot => writeln!(f, "BIOS boot (GRUB)")?,
         Content::Fat { label, id, free, files } => {
-            writeln!(f, "FAT32 `{label}` {id}, {} free", Bytes(*free))?;
+            writeln!(f, "FAT32 `{}` {id}, {} free", shown(label), Bytes(*free))?;
             for file in files {
-                writeln!(f, "       {:<38} {:>10}", file.path, Bytes(file.size).to_string())?;
+                writeln!(f, "       {:<38} {:>10}", shown(&file.path), Bytes(file.size).to_string())?;
             }
         }
         Content::Lvm { group, volumes, free, .. } => {
@@ -84,7 +89,7 @@ fn describe(f: &mut fmt::Formatter<'_>, partition: &PartitionReport) -> fmt::Res
 
 fn plain(f: &mut fmt::Formatter<'_>, content: &Content) -> fmt::Result {
     match content {
-        Content::Ext4 { label, uuid, free } => writeln!(f, "ext4 `{label}` {uuid}, {} free", Bytes(*free)),
+        Content::Ext4 { label, uuid, free } => writeln!(f, "ext4 `{}` {uuid}, {} free", shown(label), Bytes(*free)),
         Content::Swap { uuid, .. } => writeln!(f, "swap {uuid}"),
         _ => writeln!(f, "empty"),
     }
@@ -95,6 +100,24 @@ mod tests {
     use super::super::inspect::{FileReport, VolumeReport};
     use super::*;
     use crate::base::size::MIB;
+
+    #[test]
+    fn names_cannot_command_the_terminal() {
+        let hostile = || "a\u{1b}]0;b\u{7}\u{9b}1m".to_owned();
+        let files = vec![FileReport { path: hostile(), size: 1 }];
+        let contents = [
+            Content::Fat { label: hostile(), id: String::new(), free: 0, files },
+            Content::Ext4 { label: hostile(), uuid: String::new(), free: 0 },
+        ];
+        for content in contents {
+            let (guid, offset, size) = (String::new(), 0, 1);
+            let partition = PartitionReport { number: 1, name: hostile(), guid, offset, size, content };
+            let disk = DiskReport { size: 512, guid: String::new(), partitions: vec![partition] };
+            let text = disk.to_string();
+            assert!(text.contains("a\u{fffd}]0;b\u{fffd}\u{fffd}1m"), "{text}");
+            assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+        }
+    }
 
     #[test]
     fn map_of_a_disk_is_drawn_to_scale() {
