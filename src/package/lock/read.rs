@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
+/// The last second of the year 9999: no Release file can name a later one.
+const LAST_MOMENT: i64 = 253_402_300_799;
+
 /// Why a lock file was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -135,6 +138,15 @@ fn check(text: &str, section: &Section) -> Result<(), LockError> {
         text.rfind(&quoted).map_or(1, |at| 1 + text[..at].bytes().filter(|byte| *byte == b'\n').count())
     };
     let refuse = |needle: &str, problem: String| Err(LockError::Inconsistent { line: line(needle), problem });
+    let moments = section.releases.iter().map(|release| release.date).chain([section.epoch]);
+    for moment in moments {
+        if !(0..=LAST_MOMENT).contains(&moment.0) {
+            let at = text.find(&moment.0.to_string()).unwrap_or(0);
+            let line = 1 + text[..at].bytes().filter(|byte| *byte == b'\n').count();
+            let problem = format!("{} is no time in seconds since 1970: 0 to {LAST_MOMENT} are", moment.0);
+            return Err(LockError::Inconsistent { line, problem });
+        }
+    }
     for pair in section.packages.windows(2) {
         let (left, right) = (&pair[0], &pair[1]);
         if left.order() >= right.order() {

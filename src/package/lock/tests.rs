@@ -108,6 +108,14 @@ fn damaged_locks_are_refused_with_place_and_remedy() {
             changed("pool/main/a_1.deb", "pool/../../a_1.deb"),
             "line 10: `pool/../../a_1.deb` is no path below a repository",
         ),
+        (
+            changed("\"epoch\": 1700000000", "\"epoch\": -5"),
+            "line 5: -5 is no time in seconds since 1970: 0 to 253402300799 are",
+        ),
+        (
+            changed("\"date\":1700000000", "\"date\":253402300800"),
+            "line 7: 253402300800 is no time in seconds since 1970: 0 to 253402300799 are",
+        ),
         (changed("pool/main/a_1.deb", "/a_1.deb"), "line 10: `/a_1.deb` is no path below a repository"),
         (changed("{\"name\":\"a\"", "{\"name\":\"../a\""), "line 10: ../a:amd64 is no package"),
         (
