@@ -50,6 +50,21 @@ fn usage_errors_exit_2_and_say_so_on_standard_error() {
 }
 
 #[test]
+fn problems_of_documents_as_json_come_one_by_one() {
+    let project = tempfile::tempdir().unwrap();
+    let role = project.path().join("roles/demo");
+    std::fs::create_dir_all(&role).unwrap();
+    std::fs::write(role.join("role.yaml"), "version: 1\npakages: [a]\nfrobs: 1\n").unwrap();
+    let output = imgbuild("--json plan role demo -C").arg(project.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    let error: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    let places: Vec<_> = ["file", "line", "column", "suggestion"].map(|key| error["problems"][0][key].clone()).into();
+    assert_eq!(serde_json::json!(places), serde_json::json!(["roles/demo/role.yaml", 2, 1, "packages"]));
+    assert_eq!(error["problems"][1]["line"], 3);
+}
+
+#[test]
 fn errors_as_json_are_one_line_for_scripts() {
     let output = run("--json role etcd etcd");
     let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();

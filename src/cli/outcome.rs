@@ -90,13 +90,15 @@ pub struct Failure {
     pub status: Status,
     /// What went wrong.
     pub error: anyhow::Error,
+    /// The problems of documents, one by one, for scripts; `Null` when it was something else.
+    pub problems: serde_json::Value,
 }
 
 impl Failure {
     /// A failure with an exit status of its own.
     #[must_use]
     pub fn new(status: Status, error: impl Into<anyhow::Error>) -> Self {
-        Self { status, error: error.into() }
+        Self { status, error: error.into(), problems: serde_json::Value::Null }
     }
 }
 

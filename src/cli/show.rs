@@ -22,12 +22,16 @@ pub fn outcome(outcome: &Outcome, json: bool, to: &mut dyn Write) -> io::Result<
     to.flush()
 }
 
-/// Writes an error as one sentence (its chain, outermost first), then its hints. Where even that fails, nobody is left to be told.
+/// Writes an error as one sentence (its chain, outermost first), then its hints; as JSON also the problems of documents,
+/// one by one. Where even that fails, nobody is left to be told.
 pub fn failure(failure: &Failure, json: bool, to: &mut dyn Write) {
     let hints = hints(&failure.error);
     let message = format!("{:#}", failure.error);
     let _ = if json {
-        let document = json!({"error": message, "hints": hints, "status": failure.status.code()});
+        let mut document = json!({"error": message, "hints": hints, "status": failure.status.code()});
+        if !failure.problems.is_null() {
+            document["problems"] = failure.problems.clone();
+        }
         writeln!(to, "{document}")
     } else {
         writeln!(to, "error: {}", message.trim_end())

@@ -13,9 +13,11 @@ mod supply;
 mod tools;
 mod work;
 
+use crate::base::hint;
 use crate::base::progress::Progress;
 use crate::cli::meant::{Command, Request};
 use crate::cli::outcome::{Failure, Outcome};
+use crate::input::Problems;
 use crate::sandbox::Job;
 use crate::{disk, lab};
 
@@ -35,6 +37,15 @@ pub const JOBS: &[(&str, Job)] = &[
 /// # Errors
 /// When any room refuses; the failure carries the exit status.
 pub fn run(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failure> {
+    walk(request, progress).map_err(|mut failure| {
+        if let Some(found) = hint::find::<Problems>(&failure.error) {
+            failure.problems = serde_json::to_value(&found.problems).unwrap_or_default();
+        }
+        failure
+    })
+}
+
+fn walk(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failure> {
     let settings = &request.settings;
     match &request.command {
         Command::Init { force } => Ok(init::run(&settings.directory, *force)?),
