@@ -17,3 +17,4 @@ pub use archive::Index;
 pub use lock::{Lock, LockDiff};
 pub use resolve::{LockMode, OutOfDate, Resolved, Sources, build_plan, resolve};
 pub use values::*;
+pub use version::compare as compare_versions;

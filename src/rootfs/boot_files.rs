@@ -1,10 +1,9 @@
 //! What the image says about itself and how it starts: fstab, grub.cfg, the release file, the guest's executable.
 
 use super::root::Root;
-use crate::package::BuildPlan;
+use crate::package::{BuildPlan, compare_versions};
 use crate::plan::{Disk, Filesystem, ImagePlan, PartitionRole, Volume};
 use anyhow::{Context as _, Result};
-use debversion::Version;
 use std::fmt::Write as _;
 
 /// Where GRUB's menu is, for whoever boots through the EFI system partition and for `update-grub`.
@@ -35,8 +34,9 @@ pub(super) fn kernels(root: &Root) -> Result<Vec<Kernel>> {
             initrd: format!("boot/initrd.img-{version}"),
         })
         .collect();
-    let key = |kernel: &Kernel| (kernel.version.parse::<Version>().ok(), kernel.version.clone());
-    found.sort_by_key(|kernel| std::cmp::Reverse(key(kernel)));
+    found.sort_by(|one, other| {
+        compare_versions(&other.version, &one.version).then_with(|| other.version.cmp(&one.version))
+    });
     Ok(found)
 }
 
@@ -168,6 +168,19 @@ mod tests {
 
     fn image() -> ImagePlan {
         serde_json::from_str(include_str!("../../tests/rootfs/plan.json")).unwrap()
+    }
+
+    #[test]
+    fn newest_kernel_comes_first_by_version_and_not_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("boot")).unwrap();
+        let versions = ["6.8.0-9-generic", "6.8.0-100-generic", "6.12~rc1-amd64", "6.12.48+deb13-amd64"];
+        for version in versions {
+            std::fs::write(folder.path().join(format!("boot/vmlinuz-{version}")), "").unwrap();
+        }
+        let found = kernels(&Root::open(folder.path()).unwrap()).unwrap();
+        let found: Vec<&str> = found.iter().map(|kernel| kernel.version.as_str()).collect();
+        assert_eq!(found, ["6.12.48+deb13-amd64", "6.12~rc1-amd64", "6.8.0-100-generic", "6.8.0-9-generic"]);
     }
 
     #[test]

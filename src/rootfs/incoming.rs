@@ -99,7 +99,7 @@ pub(super) struct Order {
 impl Order {
     /// Opens all packages and sorts them.
     pub(super) fn open(files: &[PackageFile]) -> Result<Self> {
-        let mut opened = super::parallel::map(files, Incoming::open)?;
+        let mut opened = crate::base::parallel::map(files, Incoming::open)?;
         opened.sort_by(|one, other| one.pin.cmp(&other.pin));
         let unsorted = Self::indexed(opened);
         let order = unsorted.sorted();

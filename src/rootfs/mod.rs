@@ -14,7 +14,6 @@ mod layers;
 mod md5;
 pub mod node;
 mod overlay;
-mod parallel;
 mod root;
 mod scripts;
 mod services;

@@ -17,10 +17,11 @@ pub use host::HostMirrors;
 pub use release::{Listed, Release, ReleaseError};
 pub use values::{Index, ReleaseInfo};
 
-use super::download::{Downloader, Patience, parallel};
+use super::download::{Downloader, Patience};
 use super::{PackageFile, Pin};
 use crate::base::epoch::Epoch;
 use crate::base::hint::hinted;
+use crate::base::parallel;
 use crate::base::progress::{Progress, Unit};
 use crate::plan::{PinnedFile, Repository};
 use crate::store::packages::PackageStore;
@@ -90,7 +91,7 @@ impl Client {
             }
         }
         let phase = progress.phase("indices", 0, Unit::Bytes);
-        let found = parallel(self.options.jobs, &suites, |suite| suite.indices(&phase))?;
+        let found = parallel::map_on(self.options.jobs, &suites, |suite| suite.indices(&phase))?;
         Ok(found.into_iter().flatten().collect())
     }
 

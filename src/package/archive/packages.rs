@@ -5,8 +5,9 @@ use super::release::plain;
 use super::{ClientOptions, location};
 use crate::base::digest::Digest;
 use crate::base::hint::hinted;
+use crate::base::parallel;
 use crate::base::progress::{Phase, Progress, Unit};
-use crate::package::download::{DownloadError, Downloader, Request, join, parallel, shown};
+use crate::package::download::{DownloadError, Downloader, Request, join, shown};
 use crate::package::{PackageFile, Pin};
 use crate::plan::{PinnedFile, Repository};
 use crate::store::packages::PackageStore;
@@ -40,7 +41,7 @@ impl Fetcher<'_> {
             wanted.entry(pin.sha256).or_insert(pin);
         }
         let wanted: Vec<(Digest, &Pin)> = wanted.into_iter().collect();
-        let looked = parallel(self.options.jobs, &wanted, |(digest, pin)| self.cached(digest, Some(pin.size)))?;
+        let looked = parallel::map_on(self.options.jobs, &wanted, |(digest, pin)| self.cached(digest, Some(pin.size)))?;
         let mut files: BTreeMap<Digest, PathBuf> = BTreeMap::new();
         let mut missing = Vec::new();
         for ((digest, pin), found) in wanted.into_iter().zip(looked) {
@@ -101,7 +102,7 @@ impl Fetcher<'_> {
         missing.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.cmp(b)));
         let total = missing.iter().map(|pin| pin.size).sum();
         let phase = progress.phase("download", total, Unit::Bytes);
-        parallel(self.options.jobs, &missing, |pin| {
+        parallel::map_on(self.options.jobs, &missing, |pin| {
             let Some((repository, base)) = sources.get(pin.repository.as_str()) else {
                 bail!("package {} has no source", spoken(pin));
             };

@@ -6,14 +6,12 @@
 mod address;
 mod error;
 mod landing;
-mod parallel;
 mod proxy;
 mod transfer;
 
 pub use address::{join, shown};
 pub use error::DownloadError;
 pub use landing::Arrived;
-pub use parallel::parallel;
 
 use crate::base::digest::Digest;
 use landing::Landing;

@@ -89,7 +89,7 @@ impl<'a> Unpacker<'a> {
         // Long ones first, so that no thread is left alone with the kernel at the end.
         let mut members = members.to_vec();
         members.sort_by_key(|at| (std::cmp::Reverse(self.order.packages[*at].deb.data_length()), *at));
-        super::parallel::map(&members, |at| {
+        crate::base::parallel::map(&members, |at| -> Result<()> {
             let package = &self.order.packages[*at];
             let listing = self
                 .package(*at, package, None)
