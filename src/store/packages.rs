@@ -1,7 +1,7 @@
 //! Packages and pinned downloads by their digest: `packages/<first two digits>/<sha256>.deb`.
 //!
-//! A file gets its name only after its digest was checked, and by a rename, so a name tells what lies there. A damaged
-//! disk is found by [`PackageStore::verified`], which reads again.
+//! A file gets its name only after its digest was checked and it was made durable, and by a rename, so a name tells what
+//! lies there, also after a power cut. A damaged disk is found by [`PackageStore::verified`], which reads again.
 
 use crate::base::digest::Digest;
 use crate::base::files;
@@ -71,10 +71,10 @@ impl PackageStore {
         Ok(folder)
     }
 
-    /// Moves a file whose digest was checked into the store; it becomes read-only.
+    /// Moves a file whose digest was checked, and which is durable, into the store; it becomes read-only.
     ///
     /// # Errors
-    /// When it cannot be made durable or renamed.
+    /// When it cannot be renamed.
     pub fn keep(&self, staged: &Path, digest: &Digest) -> Result<PathBuf> {
         let path = self.path(digest);
         let failed = || format!("keeping {}", path.display());
@@ -130,6 +130,7 @@ impl PackageStore {
         if found != *digest {
             return Ok(None);
         }
+        staged.as_file().sync_all().with_context(failed)?;
         let staged = staged.into_temp_path().keep().map_err(|error| error.error).with_context(failed)?;
         self.keep(&staged, digest).map(Some)
     }

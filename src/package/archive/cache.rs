@@ -60,6 +60,8 @@ impl SuiteCache {
         let mut writer = BufWriter::with_capacity(1 << 18, staged.as_file_mut());
         let (digest, value) = write(&mut writer)?;
         writer.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(failed)?;
+        // The name is trusted later without reading everything again, also after a power cut.
+        staged.as_file().sync_all().with_context(failed)?;
         let path = self.contents(&digest);
         staged.persist(&path).map_err(|error| error.error).with_context(failed)?;
         Ok((path, value))

@@ -143,7 +143,10 @@ impl Landing {
         self.handed_over = true;
         match &self.target {
             Target::File { file, path, .. } => {
-                let held = file.try_clone().map_err(|source| DownloadError::Disk { path: path.clone(), source })?;
+                let disk = |source| DownloadError::Disk { path: path.clone(), source };
+                // Names are trusted without reading again, also after a power cut.
+                file.sync_all().map_err(disk)?;
+                let held = file.try_clone().map_err(disk)?;
                 Ok(Arrived { path: path.clone(), digest, _held: Some(held) })
             }
             Target::Memory(_) => Ok(Arrived { path: PathBuf::new(), digest, _held: None }),
@@ -151,7 +154,7 @@ impl Landing {
     }
 }
 
-/// A file that has arrived, still locked: as long as this value lives, nobody else takes it for the beginning of a
+/// A file that has arrived, durable and still locked: as long as this value lives, nobody else takes it for the beginning of a
 /// download of their own. Move the file to its place before dropping it.
 #[derive(Debug)]
 pub struct Arrived {
@@ -181,5 +184,34 @@ fn same(file: &File, path: &Path) -> bool {
     match (file.metadata(), std::fs::symlink_metadata(path)) {
         (Ok(held), Ok(named)) => held.ino() == named.ino() && held.dev() == named.dev(),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrived(folder: &Path, digest: &Digest) -> Arrived {
+        let mut landing = Landing::in_folder(folder, Some(digest), None).unwrap();
+        if landing.length() == 0 {
+            landing.write(b"abc").unwrap();
+        }
+        landing.into_file().unwrap()
+    }
+
+    #[test]
+    fn what_has_arrived_is_nobody_elses_beginning_until_it_has_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let digest = Digest::of(b"abc");
+        let first = arrived(folder.path(), &digest);
+        let second = arrived(folder.path(), &digest);
+        assert_ne!(first.path, second.path);
+        let kept = folder.path().join("kept");
+        std::fs::rename(&first.path, &kept).unwrap();
+        std::fs::rename(&second.path, &kept).unwrap();
+        drop(first);
+        let third = arrived(folder.path(), &digest);
+        assert_ne!(third.path, kept);
+        assert_eq!((std::fs::read(kept).unwrap(), third.digest), (b"abc".to_vec(), digest));
     }
 }
