@@ -4,12 +4,20 @@ use super::lock::Lock;
 use super::{Store, Work, work};
 use crate::base::files;
 use anyhow::{Context as _, Result};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Where tools roots are kept.
 pub(super) const TOOLS: &str = "tools";
 /// Where unpacked base layers are kept.
 pub(super) const BASES: &str = "bases";
+
+/// Beside a root that is not on the disk yet: names the boot of the machine in which it was published.
+const UNSETTLED: &str = "unsettled";
+/// The kernel's name for the time from its start to its end.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+/// Longest name of a boot, in bytes.
+const BOOT_LIMIT: u64 = 128;
 
 /// A root with tools to run.
 pub type Tools = Kept;
@@ -71,7 +79,7 @@ impl Store {
         let folder = self.place(shelf, id)?;
         let used = self.lock_shared(&format!("{shelf}-{id}"))?;
         let root = folder.join("root");
-        if !root.is_dir() {
+        if !root.is_dir() || !is_whole(&folder) {
             return Ok(None);
         }
         super::housekeeping::mark_used(&folder);
@@ -87,8 +95,10 @@ impl Store {
         let beside = work.join(format!("kept-{id}"));
         std::fs::create_dir(&beside).with_context(failed)?;
         std::fs::rename(root, beside.join("root")).with_context(failed)?;
-        // A folder without a root is what an interrupted pruning left; one with a root is another build's.
-        if !folder.join("root").exists() {
+        files::write_atomic(&beside.join(UNSETTLED), &boot()?)?;
+        // A folder without a root is what an interrupted pruning left, one that is not whole a power cut; others are
+        // another build's.
+        if !folder.join("root").exists() || !is_whole(&folder) {
             work::remove(&folder)?;
         }
         match std::fs::rename(&beside, &folder) {
@@ -98,6 +108,36 @@ impl Store {
         files::sync_directory(&self.folder().join(shelf))?;
         self.kept(shelf, id)?.with_context(failed)
     }
+}
+
+/// Whether all of the root is there. A root has too many files to wait for the disk before it is used: until they are
+/// on it, the root is only good for the boot that published it. Meanwhile the disk is made to catch up.
+fn is_whole(folder: &Path) -> bool {
+    let mark = folder.join(UNSETTLED);
+    if !mark.exists() {
+        return true;
+    }
+    let published = files::read(&mark, BOOT_LIMIT).ok();
+    if published.is_none() || published != boot().ok() {
+        // Another process may have settled it just now.
+        return !mark.exists();
+    }
+    // When we end before it does, the next one that uses the root begins again.
+    std::thread::spawn(move || settle(&mark));
+    true
+}
+
+/// Waits until everything on the mark's filesystem is on the disk, then takes the mark away.
+fn settle(mark: &Path) {
+    let settled = File::open(mark).is_ok_and(|file| rustix::fs::syncfs(&file).is_ok());
+    if settled {
+        // In a cache that we may only read, the mark stays for its owner.
+        let _ = std::fs::remove_file(mark);
+    }
+}
+
+fn boot() -> Result<Vec<u8>> {
+    files::read(Path::new(BOOT), BOOT_LIMIT)
 }
 
 #[cfg(test)]
@@ -117,5 +157,51 @@ mod tests {
             assert_eq!(std::fs::read_to_string(kept.root().join("tool")).unwrap(), expected);
         }
         assert!(store.base("t1").unwrap().is_none());
+    }
+
+    fn published(store: &Store, text: &str) -> String {
+        let work = store.work().unwrap();
+        let root = work.folder("root").unwrap();
+        std::fs::write(root.join("tool"), text).unwrap();
+        let kept = store.publish_base("b1", work.path(), &root).unwrap();
+        std::fs::read_to_string(kept.root().join("tool")).unwrap()
+    }
+
+    #[test]
+    fn roots_that_another_boot_left_before_they_were_on_the_disk_are_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(published(&store, "first"), "first");
+        let mark = folder.path().join("bases/b1").join(UNSETTLED);
+        wait_until_settled(&mark);
+        assert!(store.base("b1").unwrap().is_some());
+        // Empty: the power was cut before even the mark was on the disk.
+        for text in ["another boot\n", ""] {
+            std::fs::write(&mark, text).unwrap();
+            assert!(store.base("b1").unwrap().is_none(), "{text}");
+        }
+        assert_eq!(published(&store, "second"), "second");
+        assert!(store.base("b1").unwrap().is_some());
+    }
+
+    #[test]
+    fn roots_of_this_boot_are_used_while_the_disk_catches_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(published(&store, "first"), "first");
+        let mark = folder.path().join("bases/b1").join(UNSETTLED);
+        wait_until_settled(&mark);
+        // The process that published it ended too early.
+        std::fs::write(&mark, boot().unwrap()).unwrap();
+        assert!(store.base("b1").unwrap().is_some());
+        wait_until_settled(&mark);
+    }
+
+    fn wait_until_settled(mark: &Path) {
+        let began = std::time::Instant::now();
+        while mark.exists() {
+            assert!(began.elapsed().as_secs() < 120, "nobody settled it");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
     }
 }
