@@ -80,6 +80,7 @@ impl Staging {
     pub fn begin(out: &Path, name: &str) -> Result<Self> {
         let home = image_folder(out, name);
         files::create_dir_all(&home)?;
+        let _alone = alone(&home)?;
         sweep(&home)?;
         let folder = tempfile::Builder::new()
             .prefix(BUILDING)
@@ -226,6 +227,7 @@ pub fn turn_latest(home: &Path, image_id: &str) -> Result<()> {
         return Ok(());
     }
     let failed = || format!("turning {} to {image_id}", link.display());
+    let _alone = alone(home)?;
     let beside = tempfile::Builder::new().prefix(BUILDING).tempdir_in(home).with_context(failed)?;
     let fresh = beside.path().join(LATEST);
     symlink(image_id, &fresh).with_context(failed)?;
@@ -233,13 +235,29 @@ pub fn turn_latest(home: &Path, image_id: &str) -> Result<()> {
     files::sync_directory(home)
 }
 
-/// Removes folders of builds that ended without publishing: those that nobody holds locked.
+/// Waits until nobody else makes or sweeps folders in this home, as long as the value lives: between its making and its
+/// locking, a folder looks like one that a dead build left.
+fn alone(home: &Path) -> Result<File> {
+    let lock = files::open(home)?;
+    rustix::io::retry_on_intr(|| flock(&lock, FlockOperation::LockExclusive))
+        .with_context(|| format!("locking {}", home.display()))?;
+    Ok(lock)
+}
+
+/// Removes folders of builds that ended without publishing: those that nobody holds locked. To be done [`alone`].
 fn sweep(home: &Path) -> Result<()> {
     for (path, name) in folders(home)? {
-        if name.starts_with(BUILDING) {
-            let lock = files::open(&path)?;
-            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
+        if !name.starts_with(BUILDING) {
+            continue;
+        }
+        // Its writer may just be publishing it or giving up.
+        let Ok(lock) = File::open(&path) else { continue };
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            match fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("removing {}", path.display()));
+                }
+                _ => {}
             }
         }
     }
@@ -254,6 +272,7 @@ fn sweep(home: &Path) -> Result<()> {
 pub fn prune(out: &Path, keep: usize) -> Result<Vec<PathBuf>> {
     let mut removed = Vec::new();
     for (home, _) in folders(&out.join("images"))? {
+        let _alone = alone(&home)?;
         sweep(&home)?;
         let latest = fs::read_link(home.join(LATEST)).ok();
         let mut results = Vec::new();

@@ -56,6 +56,24 @@ fn what_a_killed_build_left_is_swept_but_a_running_build_is_left_alone() {
 }
 
 #[test]
+fn builds_of_one_image_that_begin_together_do_not_sweep_each_other() {
+    let out = tempfile::tempdir().unwrap();
+    let home = image_folder(out.path(), "haproxy");
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (out, home) = (out.path(), &home);
+            scope.spawn(move || {
+                for round in 0..25 {
+                    let staging = Staging::begin(out, "haproxy").unwrap();
+                    turn_latest(home, &format!("{thread}-{round}")).unwrap();
+                    assert!(staging.folder().exists());
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn a_further_format_joins_what_was_published_before() {
     let out = tempfile::tempdir().unwrap();
     let first = publish(out.path(), "one", "image");
