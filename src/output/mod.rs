@@ -3,7 +3,7 @@
 mod artifact;
 mod checksums;
 #[cfg(test)]
-mod example;
+pub(crate) mod example;
 pub mod log;
 mod manifest;
 mod parallel;

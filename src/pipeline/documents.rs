@@ -67,7 +67,9 @@ pub(super) fn check(settings: &Settings, selection: &Selection) -> Result<Outcom
         select(settings, &Names::All, &Selection { recipe: Some(recipe.clone()), ..selection.clone() })?;
     }
     let (recipes, roles) = (sources.recipes()?.len(), sources.roles()?.len());
-    Ok(Outcome::new(format!("{recipes} recipes and {roles} roles are sound\n"), &Checked { recipes, roles }))
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let text = format!("{} and {} are sound\n", counted(recipes, "recipe"), counted(roles, "role"));
+    Ok(Outcome::new(text, &Checked { recipes, roles }))
 }
 
 /// `lock`: pins what the images need; for all roles it also forgets those that are gone.

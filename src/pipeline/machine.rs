@@ -60,6 +60,10 @@ fn find_image(settings: &Settings, typed: &str) -> Result<PathBuf> {
     if file.is_file() {
         return Ok(file);
     }
+    // Names of images have neither of these.
+    if typed.contains(['/', '.']) {
+        return Err(hinted(format!("there is no file {}", file.display()), "name a built image, or a file of one"));
+    }
     let folder = image_folder(&settings.out, typed).join("latest");
     let missing = || {
         hinted(format!("there is no image `{typed}`"), format!("build it with `imgbuild role {typed}`, or name a file"))
@@ -113,4 +117,62 @@ pub(super) fn tools_job(request: &[u8], progress: &dyn Progress) -> Result<Vec<u
     let tools = tools::provide(&store, &request.pins, &request.packages, request.epoch, progress)?;
     let root: &Path = tools.root();
     Ok(serde_json::to_vec(root)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::hint::hints;
+    use crate::output::{Staging, example};
+    use std::num::NonZeroUsize;
+
+    fn settings(folder: &Path) -> Settings {
+        let (out, cache) = (folder.join("out"), folder.join("cache"));
+        Settings { directory: folder.to_owned(), out, cache, jobs: NonZeroUsize::MIN }
+    }
+
+    fn publish(settings: &Settings, name: &str, files: &[(&str, ArtifactKind)]) {
+        let mut plan = example::build_plan();
+        plan.image.name = name.to_owned();
+        let mut staging = Staging::begin(&settings.out, name).unwrap();
+        for (file, kind) in files {
+            std::fs::write(staging.folder().join(file), file).unwrap();
+            staging.add(file, *kind).unwrap();
+        }
+        staging.publish(&plan).unwrap();
+    }
+
+    #[test]
+    fn a_name_is_its_newest_image_and_qcow2_before_raw() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        publish(&settings, "web", &[("web.raw", ArtifactKind::Raw), ("web.qcow2", ArtifactKind::Qcow2Zlib)]);
+        publish(&settings, "raw", &[("raw.raw", ArtifactKind::Raw)]);
+        assert_eq!(find_image(&settings, "web").unwrap(), settings.out.join("images/web/latest/web.qcow2"));
+        assert_eq!(find_image(&settings, "raw").unwrap(), settings.out.join("images/raw/latest/raw.raw"));
+    }
+
+    #[test]
+    fn a_file_wins_over_an_image_of_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        publish(&settings, "web", &[("web.raw", ArtifactKind::Raw)]);
+        std::fs::write(folder.path().join("web"), "").unwrap();
+        assert_eq!(find_image(&settings, "web").unwrap(), folder.path().join("web"));
+    }
+
+    #[test]
+    fn what_is_not_there_is_a_name_to_build_or_a_file_to_find() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        // A result without an image does not boot.
+        publish(&settings, "web", &[("vmlinuz", ArtifactKind::Kernel)]);
+        for name in ["web", "nothing"] {
+            let error = find_image(&settings, name).unwrap_err();
+            assert_eq!(error.to_string(), format!("there is no image `{name}`"));
+            assert_eq!(hints(&error), [format!("build it with `imgbuild role {name}`, or name a file")]);
+        }
+        let error = find_image(&settings, "./web.qcow2").unwrap_err();
+        assert_eq!(error.to_string(), format!("there is no file {}", folder.path().join("./web.qcow2").display()));
+    }
 }

@@ -15,6 +15,7 @@ use crate::sandbox::Worker;
 use crate::store::Store;
 use anyhow::Result;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -46,20 +47,17 @@ pub(super) fn run(settings: &Settings, role: &Role, progress: &dyn Progress) -> 
     let client = pins::client(settings, &role.selection);
     let mode = pins::mode(&role.selection, false);
     let plans = pins::pin(settings, &selected, mode, &client, progress)?;
-    let wanted = wanted(role);
     let mut images = Vec::new();
     let mut missing = Vec::new();
     for plan in &plans {
-        match published(&settings.out, &plan.image.name, &plan.image_id) {
-            Some(there) if wanted.iter().all(|kind| there.manifest.artifact(*kind).is_some()) => {
-                images.push((plan.image_id.clone(), false, there));
-            }
-            earlier => missing.push((plan, earlier)),
+        match complete(settings, role, plan) {
+            Ok(there) => images.push((plan.image_id.clone(), false, there)),
+            Err(_) => missing.push(plan),
         }
     }
     if !missing.is_empty() {
         let built = build(settings, role, &client, &selected, missing, progress)?;
-        images.extend(built.into_iter().map(|there| (there.manifest.image_id.clone(), true, there)));
+        images.extend(built.into_iter().map(|(built, there)| (there.manifest.image_id.clone(), built, there)));
     }
     for plan in &plans {
         let home = crate::output::image_folder(&settings.out, &plan.image.name);
@@ -84,22 +82,46 @@ pub(super) fn kind(format: Format, compression: Compression) -> ArtifactKind {
     }
 }
 
-/// Builds what is missing: one worker for all, so that the images share base layer and tools.
+/// The result of a plan with every format that is wanted; otherwise what there is of it.
+fn complete(settings: &Settings, role: &Role, plan: &BuildPlan) -> Result<Published, Option<Published>> {
+    match published(&settings.out, &plan.image.name, &plan.image_id) {
+        Some(there) if wanted(role).iter().all(|kind| there.manifest.artifact(*kind).is_some()) => Ok(there),
+        earlier => Err(earlier),
+    }
+}
+
+/// Builds what is missing: one worker for all, so that the images share base layer and tools. Says of each result
+/// whether it was built here: another process may have been at the same.
 fn build(
     settings: &Settings,
     role: &Role,
     client: &Client,
     selected: &[Selected],
-    missing: Vec<(&BuildPlan, Option<Published>)>,
+    missing: Vec<&BuildPlan>,
     progress: &dyn Progress,
-) -> Result<Vec<Published>> {
+) -> Result<Vec<(bool, Published)>> {
     // Who cannot build is told so before hundreds of megabytes are fetched.
     Worker::run(work::READY, b"", progress)?;
     let store = Store::open(&settings.cache)?;
     let mut locks = Vec::new();
-    for (plan, _) in &missing {
-        let name = format!("image-{}", plan.image_id);
-        locks.push(store.lock(&name, || progress.note(format!("another build of {} is running", plan.image.name)))?);
+    // In one order for all processes: two that want the same images must not wait for each other.
+    let names: BTreeMap<&str, &str> =
+        missing.iter().map(|plan| (plan.image_id.as_str(), plan.image.name.as_str())).collect();
+    for (id, name) in names {
+        locks
+            .push(store.lock(&format!("image-{id}"), || progress.note(format!("another build of {name} is running")))?);
+    }
+    let mut results = Vec::new();
+    let mut rest = Vec::new();
+    for plan in missing {
+        match complete(settings, role, plan) {
+            Ok(there) => results.push((false, there)),
+            Err(earlier) => rest.push((plan, earlier)),
+        }
+    }
+    let missing = rest;
+    if missing.is_empty() {
+        return Ok(results);
     }
     let needed: Vec<&BuildPlan> = missing.iter().map(|(plan, _)| *plan).collect();
     let fetched = supply::fetch(client, selected, &needed, &store, progress)?;
@@ -122,10 +144,9 @@ fn build(
     let log = BuildLog::new(Box::new(stagings[0].0.build_log()?), progress);
     let answer = Worker::run(work::BUILD, &serde_json::to_vec(&request)?, &log)?;
     let files: Vec<Vec<(String, ArtifactKind)>> = serde_json::from_slice(&answer)?;
-    let mut results = Vec::new();
     for ((mut staging, plan), files) in stagings.into_iter().zip(files) {
         staging.add_all(&files)?;
-        results.push(staging.publish(plan)?);
+        results.push((true, staging.publish(plan)?));
     }
     Ok(results)
 }
@@ -156,5 +177,61 @@ impl fmt::Display for Built {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::meant::{Names, Selection};
+    use crate::output::example;
+    use std::num::NonZeroUsize;
+    use std::path::Path;
+
+    fn settings(folder: &Path) -> Settings {
+        let (out, cache) = (folder.join("out"), folder.join("cache"));
+        Settings { directory: folder.to_owned(), out, cache, jobs: NonZeroUsize::MIN }
+    }
+
+    fn role(formats: &[Format], compression: Compression) -> Role {
+        let (parameters, repositories) = (BTreeMap::new(), BTreeMap::new());
+        let selection = Selection { recipe: None, kernel: None, parameters, repositories, locked: true, offline: true };
+        Role { names: Names::All, selection, formats: formats.to_vec(), compression }
+    }
+
+    #[test]
+    fn a_result_is_complete_when_it_has_every_format_that_is_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (settings, plan) = (settings(folder.path()), example::build_plan());
+        let qcow2 = role(&[Format::Qcow2], Compression::Zstd);
+        assert_eq!(complete(&settings, &qcow2, &plan), Err(None));
+        let mut staging = Staging::begin(&settings.out, &plan.image.name).unwrap();
+        std::fs::write(staging.folder().join("haproxy.qcow2"), "image").unwrap();
+        staging.add("haproxy.qcow2", ArtifactKind::Qcow2Zstd).unwrap();
+        let there = staging.publish(&plan).unwrap();
+
+        assert_eq!(complete(&settings, &qcow2, &plan), Ok(there.clone()));
+        for wanted in
+            [role(&[Format::Qcow2, Format::Raw], Compression::Zstd), role(&[Format::Qcow2], Compression::Zlib)]
+        {
+            assert_eq!(complete(&settings, &wanted, &plan), Err(Some(there.clone())));
+        }
+        let other = BuildPlan { image_id: "a result of another id".to_owned(), ..plan };
+        assert_eq!(complete(&settings, &qcow2, &other), Err(None));
+    }
+
+    #[test]
+    fn results_are_listed_with_what_was_done_and_their_digests() {
+        let (size, sha256) = (4096, Digest::of(b"image"));
+        let files = vec![Listed { path: PathBuf::from("/out/x/web.qcow2"), size, sha256 }];
+        let (name, id, folder) = ("web".to_owned(), "0123".to_owned(), PathBuf::from("/out/x"));
+        let text = Built { images: vec![Image { name, id, folder, built: false, files }] }.to_string();
+        assert_eq!(
+            text,
+            format!(
+                "web 0123 unchanged in /out/x\n  web.qcow2                 4 KiB  sha256:{}\n",
+                Digest::of(b"image")
+            )
+        );
     }
 }

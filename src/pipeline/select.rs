@@ -46,3 +46,56 @@ fn draw(sources: &Sources, recipe: &str, name: &str, selection: &Selection) -> R
     let plan = plan::draw_image(&inputs, &request)?;
     Ok(Selected { plan, inputs })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::num::NonZeroUsize;
+    use std::path::Path;
+
+    fn settings(folder: &Path) -> Settings {
+        let (out, cache) = (folder.join("out"), folder.join("cache"));
+        Settings { directory: folder.to_owned(), out, cache, jobs: NonZeroUsize::MIN }
+    }
+
+    fn selection() -> Selection {
+        let (parameters, repositories) = (BTreeMap::new(), BTreeMap::new());
+        Selection { recipe: None, kernel: None, parameters, repositories, locked: false, offline: true }
+    }
+
+    fn names(folder: &Path, names: &Names, selection: &Selection) -> Result<Vec<String>> {
+        let selected = select(&settings(folder), names, selection)?;
+        Ok(selected.into_iter().map(|image| format!("{}/{}", image.plan.recipe, image.plan.name)).collect())
+    }
+
+    #[test]
+    fn images_come_as_typed_each_once_and_roles_joined_are_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let given = Names::Given(["haproxy+gateway", "base", "haproxy+gateway"].map(str::to_owned).to_vec());
+        let found = names(folder.path(), &given, &selection()).unwrap();
+        assert_eq!(found, ["debian-trixie/haproxy+gateway", "debian-trixie/base"]);
+    }
+
+    #[test]
+    fn all_are_the_built_in_roles_and_those_of_the_project() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("roles/web")).unwrap();
+        std::fs::write(folder.path().join("roles/web/role.yaml"), "version: 1\n").unwrap();
+        let found = names(folder.path(), &Names::All, &selection()).unwrap();
+        let expected = ["base", "etcd", "frontend", "gateway", "gluster", "haproxy", "web"];
+        assert_eq!(found, expected.map(|name| format!("debian-trixie/{name}")));
+    }
+
+    #[test]
+    fn recipes_and_kernels_that_are_not_there_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = Names::Given(vec!["base".to_owned()]);
+        let other = Selection { recipe: Some("plan9".to_owned()), ..selection() };
+        let error = names(folder.path(), &base, &other).unwrap_err().to_string();
+        assert!(error.contains("there is no recipe `plan9`"), "{error}");
+        let other = Selection { kernel: Some("tiny".to_owned()), ..selection() };
+        let error = names(folder.path(), &base, &other).unwrap_err().to_string();
+        assert!(error.contains("has no kernel flavour `tiny`"), "{error}");
+    }
+}
