@@ -127,6 +127,7 @@ fn assemble(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
         store: &store,
         work: place.path(),
         node_executable: b"#!/bin/sh\n",
+        witness: None,
     };
     let assembled = rootfs::assemble(&request, progress)?;
     for arguments in [&["--audit"][..], &["--verify"]] {

@@ -70,6 +70,7 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
                 typed::Compression::Zstd => meant::Compression::Zstd,
                 typed::Compression::Zlib => meant::Compression::Zlib,
             },
+            debug_shell: role.debug_shell,
         }),
         Verb::Plan(typed::Plan::Role { names: wanted, selection: chosen }) => {
             Command::Plan { names: names(wanted)?, selection: selection(chosen, around)? }

@@ -130,6 +130,8 @@ pub struct Role {
     pub formats: Vec<Format>,
     /// How qcow2 clusters are compressed.
     pub compression: Compression,
+    /// Give the terminal a shell in a root that could not be assembled.
+    pub debug_shell: bool,
 }
 
 /// An image format.

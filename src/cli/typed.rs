@@ -197,6 +197,9 @@ pub struct Role {
         help_heading = "Results"
     )]
     pub compression: Compression,
+    /// When a root cannot be assembled, a shell in it as it stands then
+    #[arg(long, env = "IMGBUILD_DEBUG_SHELL", hide_env_values = true, help_heading = "Results")]
+    pub debug_shell: bool,
 }
 
 /// An image format.

@@ -17,6 +17,7 @@ use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 /// What `role` gives: one row an image.
@@ -140,7 +141,11 @@ fn build(
         });
         stagings.push((staging, plan));
     }
-    let request = BuildRequest { cache: settings.cache.clone(), jobs: settings.jobs.get(), tasks };
+    let debug_shell = role.debug_shell && std::io::stdin().is_terminal();
+    if role.debug_shell && !debug_shell {
+        progress.warn("--debug-shell has no effect: the standard input is no terminal");
+    }
+    let request = BuildRequest { cache: settings.cache.clone(), jobs: settings.jobs.get(), tasks, debug_shell };
     let log = BuildLog::new(Box::new(stagings[0].0.build_log()?), progress);
     let answer = Worker::run(work::BUILD, &serde_json::to_vec(&request)?, &log)?;
     let files: Vec<Vec<(String, ArtifactKind)>> = serde_json::from_slice(&answer)?;
@@ -196,7 +201,7 @@ mod tests {
     fn role(formats: &[Format], compression: Compression) -> Role {
         let (parameters, repositories) = (BTreeMap::new(), BTreeMap::new());
         let selection = Selection { recipe: None, kernel: None, parameters, repositories, locked: true, offline: true };
-        Role { names: Names::All, selection, formats: formats.to_vec(), compression }
+        Role { names: Names::All, selection, formats: formats.to_vec(), compression, debug_shell: false }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::sandbox::{Command, Stdin, Worker};
 use crate::store::Store;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The worker's job.
 pub(super) const SHELL: &str = "shell";
@@ -54,10 +54,24 @@ pub(super) fn job(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
         store: &store,
         work: &work.folder("root")?,
         node_executable: rootfs::node::executable(),
+        witness: None,
     };
     let assembled = rootfs::assemble(&assemble, progress)?;
     progress.note("the root is ready; leave with `exit`, nothing is kept");
-    let shell = Command::new(assembled.root(), "/bin/bash").env("TERM", "linux").stdin(Stdin::Inherit);
-    shell.interact()?;
+    open(assembled.root())?;
     Ok(Vec::new())
+}
+
+/// A shell in a root that could not be assembled. The build fails all the same when it ends.
+pub(super) fn examine(root: &Path, error: &anyhow::Error, progress: &dyn Progress) {
+    progress.warn(format!("{error:#}"));
+    progress.note("this is the root as it stands; leave with `exit`, nothing is kept");
+    if let Err(error) = open(root) {
+        progress.warn(format!("{:#}", error.context("opening a shell in the root")));
+    }
+}
+
+fn open(root: &Path) -> Result<()> {
+    Command::new(root, "/bin/bash").env("TERM", "linux").stdin(Stdin::Inherit).interact()?;
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! What happens inside the worker: from packages at hand to finished files in the staging folders.
 
-use super::tools;
+use super::{shell, tools};
 use crate::base::progress::Progress;
 use crate::output::{self, ArtifactKind};
 use crate::package::{BuildPlan, PackageSet};
@@ -23,6 +23,8 @@ pub(super) struct BuildRequest {
     pub(super) cache: PathBuf,
     pub(super) jobs: usize,
     pub(super) tasks: Vec<BuildTask>,
+    /// Whether a root that cannot be assembled is shown to the person at the terminal.
+    pub(super) debug_shell: bool,
 }
 
 /// One image.
@@ -48,22 +50,29 @@ pub(super) fn build(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> 
     let mut answer = Vec::new();
     for task in &request.tasks {
         let failed = || format!("building {}", task.plan.image.name);
-        answer.push(one(&store, task, request.jobs, progress).with_context(failed)?);
+        answer.push(one(&store, task, &request, progress).with_context(failed)?);
     }
     Ok(serde_json::to_vec(&answer)?)
 }
 
-fn one(store: &Store, task: &BuildTask, jobs: usize, progress: &dyn Progress) -> Result<Vec<(String, ArtifactKind)>> {
-    let image = &task.plan.image;
+fn one(
+    store: &Store,
+    task: &BuildTask,
+    build: &BuildRequest,
+    progress: &dyn Progress,
+) -> Result<Vec<(String, ArtifactKind)>> {
+    let (image, jobs) = (&task.plan.image, build.jobs);
     let tools = tools::provide(store, &task.plan.tools, &task.packages.tools, task.plan.epoch, progress)?;
     let workshop = ToolRoot { root: tools.root().to_owned() };
     let work = store.work()?;
+    let examine = |root: &Path, error: &anyhow::Error| shell::examine(root, error, progress);
     let request = AssembleRequest {
         plan: &task.plan,
         packages: &task.packages,
         store,
         work: &work.folder("root")?,
         node_executable: rootfs::node::executable(),
+        witness: build.debug_shell.then_some(&examine),
     };
     let assembled = rootfs::assemble(&request, progress)?;
     let boot =

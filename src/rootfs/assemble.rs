@@ -12,6 +12,9 @@ use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// Is shown a root that could not be assembled, as it stands, and why: before it is taken down.
+pub type Witness<'a> = &'a dyn Fn(&Path, &anyhow::Error);
+
 /// What a root is assembled from. Only a sandbox worker can do it.
 #[derive(Clone, Copy)]
 pub struct AssembleRequest<'a> {
@@ -25,11 +28,21 @@ pub struct AssembleRequest<'a> {
     pub work: &'a Path,
     /// The guest's executable.
     pub node_executable: &'a [u8],
+    /// Who is to see the root when it fails.
+    pub witness: Option<Witness<'a>>,
 }
 
 impl AssembleRequest<'_> {
     pub(super) fn downloads(&self) -> BTreeMap<Digest, PathBuf> {
         self.packages.downloads.iter().cloned().collect()
+    }
+
+    /// Passes a result on; the witness sees the root of a failure.
+    pub(super) fn witnessed<T>(&self, root: &Path, result: Result<T>) -> Result<T> {
+        if let (Err(error), Some(witness)) = (&result, self.witness) {
+            witness(root, error);
+        }
+        result
     }
 }
 

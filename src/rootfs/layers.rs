@@ -48,9 +48,14 @@ pub(super) fn base(request: &AssembleRequest<'_>, progress: &dyn Progress) -> Re
 }
 
 fn build_base(request: &AssembleRequest<'_>, progress: &dyn Progress) -> Result<PathBuf> {
-    let plan = request.plan;
     let folder = directory(request.work, "base")?;
-    let root = Root::open(&folder)?;
+    request.witnessed(&folder, fill_base(request, &folder, progress))?;
+    Ok(folder)
+}
+
+fn fill_base(request: &AssembleRequest<'_>, folder: &Path, progress: &dyn Progress) -> Result<()> {
+    let plan = request.plan;
+    let root = Root::open(folder)?;
     let deferred = Deferred::create(&request.work.join("base-stand-ins"))?;
     overlay::check(&plan.image.base)?;
     install(&root, &request.packages.base, &plan.image.base, plan.epoch, &deferred, progress)
@@ -63,16 +68,20 @@ fn build_base(request: &AssembleRequest<'_>, progress: &dyn Progress) -> Result<
     deferred.run(&root, &boot_files::kernels(&root)?, true, plan.epoch, progress)?;
     let standing = overlay::standing(&root, &[&plan.image.base])?;
     clean::clean(&root, plan.epoch)?;
-    overlay::lay_missing(&root, &standing)?;
-    Ok(folder)
+    overlay::lay_missing(&root, &standing)
 }
 
 /// Builds the role's layer over the base; gives the merged root, which stays mounted as long as the guard lives.
 pub(super) fn role(request: &AssembleRequest<'_>, base: &Path, progress: &dyn Progress) -> Result<mount::Guard> {
-    let plan = request.plan;
     let (upper, merged) = (directory(request.work, "upper")?, directory(request.work, "root")?);
     let guard = mount::overlay(&[base], &upper, &directory(request.work, "overlay")?, &merged)?;
-    let root = Root::open(&merged)?;
+    request.witnessed(&merged, fill_role(request, &upper, &merged, progress))?;
+    Ok(guard)
+}
+
+fn fill_role(request: &AssembleRequest<'_>, upper: &Path, merged: &Path, progress: &dyn Progress) -> Result<()> {
+    let plan = request.plan;
+    let root = Root::open(merged)?;
     let layer = &plan.image.role;
     let deferred = Deferred::create(&request.work.join("role-stand-ins"))?;
     overlay::check(layer)?;
@@ -80,7 +89,7 @@ pub(super) fn role(request: &AssembleRequest<'_>, base: &Path, progress: &dyn Pr
         .context("installing the role's packages")?;
     overlay::lay(&root, layer, &request.downloads(), plan.epoch, progress)?;
     overlay::run_scripts(&root, layer, plan.epoch, progress)?;
-    let changed = Root::open(&upper)?;
+    let changed = Root::open(upper)?;
     updates::run(&root, &changed, &deferred, plan.epoch, progress)?;
     let mut initramfs = false;
     for path in INITRAMFS_INPUTS {
@@ -92,8 +101,7 @@ pub(super) fn role(request: &AssembleRequest<'_>, base: &Path, progress: &dyn Pr
     clean::clean(&root, plan.epoch)?;
     overlay::lay_missing(&root, &standing)?;
     boot_files::write(&root, plan, request.node_executable, &kernels)?;
-    updates::mark(&root)?;
-    Ok(guard)
+    updates::mark(&root)
 }
 
 fn directory(work: &Path, name: &str) -> Result<PathBuf> {
