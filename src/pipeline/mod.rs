@@ -13,13 +13,15 @@ mod supply;
 mod tools;
 mod work;
 
-use crate::base::hint;
+use crate::base::hint::{self, hinted};
 use crate::base::progress::Progress;
 use crate::cli::meant::{Command, Request};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::input::Problems;
 use crate::sandbox::Job;
 use crate::{disk, lab};
+use anyhow::Result;
+use std::path::Path;
 
 /// What the sandbox's worker can do, by name.
 pub const JOBS: &[(&str, Job)] = &[
@@ -47,6 +49,9 @@ pub fn run(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failur
 
 fn walk(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failure> {
     let settings = &request.settings;
+    if !matches!(request.command, Command::Init { .. }) {
+        project(&settings.directory)?;
+    }
     match &request.command {
         Command::Init { force } => Ok(init::run(&settings.directory, *force)?),
         Command::Role(role) => role::run(settings, role, progress),
@@ -61,5 +66,48 @@ fn walk(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failure> 
         Command::CachePrune => cache::prune(settings, progress),
         Command::Doctor { repositories } => Ok(doctor::run(settings, repositories)),
         Command::Shell { name, selection } => shell::run(settings, name, selection, progress),
+    }
+}
+
+/// Refuses a mistyped project folder: with the built-in documents alone, every command would work in it.
+fn project(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    Err(hinted(
+        format!("there is no folder {}", folder.display()),
+        format!("name one that is there, or make it: `imgbuild -C {} init`", folder.display()),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::hint::hints;
+    use crate::base::progress::Silent;
+    use crate::cli::meant::{Selection, Settings};
+    use std::num::NonZeroUsize;
+
+    fn request(directory: &Path, command: Command) -> Request {
+        let (out, cache) = (directory.join("out"), directory.join("cache"));
+        Request { settings: Settings { directory: directory.to_owned(), out, cache, jobs: NonZeroUsize::MIN }, command }
+    }
+
+    fn check() -> Command {
+        let none = std::collections::BTreeMap::new;
+        let (parameters, repositories) = (none(), none());
+        let selection = Selection { recipe: None, kernel: None, parameters, repositories, locked: true, offline: true };
+        Command::Check { selection }
+    }
+
+    #[test]
+    fn a_mistyped_project_folder_is_refused_but_for_init() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("typo");
+        let failure = run(&request(&missing, check()), &Silent).unwrap_err();
+        assert_eq!(failure.error.to_string(), format!("there is no folder {}", missing.display()));
+        assert!(hints(&failure.error)[0].ends_with("typo init`"));
+        run(&request(&missing, Command::Init { force: false }), &Silent).unwrap();
+        run(&request(&missing, check()), &Silent).unwrap();
     }
 }
