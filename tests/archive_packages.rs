@@ -146,6 +146,15 @@ fn servers_that_ignore_or_mistake_ranges_are_tolerated() {
 }
 
 #[test]
+fn promises_beyond_all_numbers_are_refused_like_any_wrong_length() {
+    let scene = Scene::new();
+    scene.server.times("haproxy", 1, Mode::Truncate(100_000));
+    scene.server.times("haproxy", 1, Mode::Endless);
+    let error = format!("{:#}", scene.fetch().unwrap_err());
+    assert!(error.contains(&format!("{} bytes", u64::MAX)), "{error}");
+}
+
+#[test]
 fn interrupted_run_is_continued_by_the_next_one() {
     let scene = Scene::new();
     scene.server.always("haproxy", Mode::Truncate(1000));

@@ -160,7 +160,7 @@ impl Agents {
         if text(&response, header::CONTENT_TYPE).is_some_and(|kind| kind.trim_start().starts_with("text/html")) {
             return Err(DownloadError::WebPage { url: shown(request.url) }.into());
         }
-        let promised = response.body().content_length().map(|length| landing.length() + length);
+        let promised = response.body().content_length().map(|length| landing.length().saturating_add(length));
         if let (Some(found), Some(wanted)) = (promised, request.size)
             && found != wanted
         {

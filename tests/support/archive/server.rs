@@ -31,6 +31,8 @@ pub enum Mode {
     Instead(Vec<u8>),
     /// Does not say how long the answer is.
     NoLength,
+    /// Promises the longest answer that there can be.
+    Endless,
     /// Redirects to this path.
     Redirect(String),
 }
@@ -161,7 +163,9 @@ fn answer(mut stream: TcpStream, root: &Path, rules: &Mutex<Rules>, asked: &Mute
         None => "HTTP/1.1 200 OK\r\n".to_owned(),
     };
     head.push_str(&format!("Content-Type: {kind}\r\nETag: {tag}\r\nConnection: close\r\n"));
-    if length_told {
+    if matches!(mode, Some(Mode::Endless)) {
+        head.push_str(&format!("Content-Length: {}\r\n", u64::MAX));
+    } else if length_told {
         head.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
     head.push_str("\r\n");
