@@ -155,6 +155,15 @@ fn promises_beyond_all_numbers_are_refused_like_any_wrong_length() {
 }
 
 #[test]
+fn pins_of_impossible_sizes_are_refused_by_name() {
+    let scene = Scene::new();
+    let repositories = [scene.archive.repository(&scene.server.url, &["trixie"])];
+    let pin = |text: &str| Pin { size: u64::MAX, sha256: Digest::of(text.as_bytes()), ..scene.pin.clone() };
+    let error = client(scene.options()).fetch(&[pin("one"), pin("two")], &repositories, &Silent).unwrap_err();
+    assert!(format!("{error:#}").contains("haproxy"), "{error:#}");
+}
+
+#[test]
 fn interrupted_run_is_continued_by_the_next_one() {
     let scene = Scene::new();
     scene.server.always("haproxy", Mode::Truncate(1000));

@@ -100,7 +100,7 @@ impl Fetcher<'_> {
         }
         // The largest first, so that no thread is left with a large one at the end.
         missing.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.cmp(b)));
-        let total = missing.iter().map(|pin| pin.size).sum();
+        let total = missing.iter().fold(0_u64, |total, pin| total.saturating_add(pin.size));
         let phase = progress.phase("download", total, Unit::Bytes);
         parallel::map_on(self.options.jobs, &missing, |pin| {
             let Some((repository, base)) = sources.get(pin.repository.as_str()) else {
