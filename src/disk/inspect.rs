@@ -1,6 +1,7 @@
 //! Reads a finished image back, from its bytes alone.
 
 use crate::base::files;
+use crate::base::hint::Remedy as _;
 use crate::base::size::SECTOR;
 use crate::format::{FileSource, ReadAt, Window, ext4, fat, gpt, lvm, qcow2, swap};
 use anyhow::{Context as _, Result};
@@ -132,12 +133,13 @@ pub fn inspect(file: &Path) -> Result<Report> {
     let stored = handle.metadata().with_context(inspecting)?.blocks() * SECTOR;
     let source = FileSource::new(handle).with_context(inspecting)?;
     let (format, disk) = if qcow2::Reader::is_qcow2(&source) {
-        let reader = qcow2::Reader::open(source).with_context(inspecting)?;
-        ("qcow2", survey(&reader))
+        ("qcow2", qcow2::Reader::open(source).map_err(Into::into).and_then(|reader| survey(&reader)))
     } else {
         ("raw", survey(&source))
     };
-    Ok(Report { format, stored, disk: disk.with_context(inspecting)? })
+    let disk = disk.with_context(inspecting);
+    let disk = disk.hint("what can be inspected is a whole disk as imgbuild lays it out, raw or qcow2")?;
+    Ok(Report { format, stored, disk })
 }
 
 /// Reads a whole disk.
@@ -207,5 +209,23 @@ fn filesystem(head: &Window<'_>, size: u64) -> Content {
     match swap::read(&whole) {
         Ok(area) => Content::Swap { label: area.label, uuid: area.uuid.to_string() },
         Err(_) => Content::Empty,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::hint::hints;
+
+    #[test]
+    fn what_is_no_disk_is_refused_with_a_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        for contents in [&b""[..], b"a letter", &[0; 1 << 20], b"QFI\xfb\0\0\0\x03"] {
+            let file = folder.path().join("file");
+            std::fs::write(&file, contents).unwrap();
+            let error = inspect(&file).unwrap_err();
+            assert!(format!("{error:#}").starts_with(&format!("inspecting {}: ", file.display())), "{error:#}");
+            assert_eq!(hints(&error), ["what can be inspected is a whole disk as imgbuild lays it out, raw or qcow2"]);
+        }
     }
 }
