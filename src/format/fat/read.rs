@@ -244,7 +244,7 @@ fn folder(
             }
             (b'.', _) if depth > 0 && at < 2 => {}
             _ => {
-                let name = spelt(&short, &long).ok_or_else(|| wrong("a malformed long name"))?;
+                let name = spelt(&short, &long).ok_or_else(|| wrong("a malformed name"))?;
                 long.clear();
                 if contents.entries.len() >= MAXIMUM_ENTRIES {
                     return Err(wrong("too many entries"));
@@ -269,7 +269,7 @@ fn folder(
 
 fn spelt(short: &ShortEntry, long: &[LongEntry]) -> Option<String> {
     if long.is_empty() {
-        return Some(name::shown(&short.name));
+        return Some(name::shown(&short.name)).filter(|name| name::is_legal(name));
     }
     let checksum = short_checksum(&short.name);
     let mut units = Vec::new();

@@ -108,6 +108,19 @@ fn folders_that_lead_into_themselves_are_refused_at_once() {
     assert_eq!(error, "folder `EFI/BOOT` has the clusters of another folder");
 }
 
+#[test]
+fn short_names_that_no_name_has_are_refused() {
+    let good = image(&volume(), &[("X".to_owned(), vec![1])]);
+    let geometry = layout::Geometry::choose(SECTORS).unwrap();
+    let entry = geometry.cluster_offset(2) as usize + layout::ENTRY;
+    assert_eq!(read(&good).unwrap().entries[0].path, "X");
+    for name in ["A/B        ", "\u{1b}[2J       ", "..         "] {
+        let mut bytes = good.clone();
+        bytes[entry..][..11].copy_from_slice(name.as_bytes());
+        assert_eq!(read(&bytes).unwrap_err().to_string(), "folder `` has a malformed name", "{name:?}");
+    }
+}
+
 /// A sparse source, so that each case of a property test need not copy 80 MiB.
 struct Sparse(Vec<crate::format::Run>);
 
