@@ -34,9 +34,16 @@ pub fn failure(failure: &Failure, json: bool, to: &mut dyn Write) {
         }
         writeln!(to, "{document}")
     } else {
-        writeln!(to, "error: {}", message.trim_end())
-            .and_then(|()| hints.iter().try_for_each(|hint| writeln!(to, "hint: {hint}")))
+        writeln!(to, "error: {}", harmless(message.trim_end()))
+            .and_then(|()| hints.iter().try_for_each(|hint| writeln!(to, "hint: {}", harmless(hint))))
     };
+}
+
+/// A text without what a terminal obeys: errors quote servers, images and programs.
+pub(super) fn harmless(text: &str) -> String {
+    let kept = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    let shown = |c: char| if kept(c) { c } else { char::REPLACEMENT_CHARACTER };
+    text.chars().filter(|c| *c != '\r').map(shown).collect()
 }
 
 #[cfg(test)]
@@ -64,6 +71,13 @@ mod tests {
     fn errors_read_as_one_sentence_followed_by_hints() {
         let expected = "error: opening roles/web/role.yaml: entity not found\nhint: write one with `imgbuild init`\n";
         assert_eq!(shown(&example(), false), expected);
+    }
+
+    #[test]
+    fn errors_cannot_command_the_terminal() {
+        let error = crate::base::hint::hinted("bad \u{1b}]0;x\u{7}\r\n\tname", "not\u{9b}2J");
+        let text = shown(&Failure::new(Status::Failed, error), false);
+        assert_eq!(text, "error: bad \u{fffd}]0;x\u{fffd}\n\tname\nhint: not\u{fffd}2J\n");
     }
 
     #[test]

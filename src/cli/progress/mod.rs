@@ -144,7 +144,7 @@ impl State {
         let to = &mut self.to;
         // Where standard error is gone, nobody is left to be told.
         let mut write = || {
-            let _ = to.write_all(format!("{line}\n").as_bytes());
+            let _ = to.write_all(format!("{}\n", super::show::harmless(line)).as_bytes());
         };
         match &self.bars {
             Some(bars) => bars.suspend(write),
@@ -240,7 +240,7 @@ mod tests {
             advance(5, None),
             Event::Warning { text: "slow mirror".into() },
             Event::Note { text: "resumed".into() },
-            Event::Log { text: "Setting up bash".into() },
+            Event::Log { text: "Setting up \u{1b}[1mbash".into() },
             Event::End { phase: "download".into() },
         ];
         for (at, event) in events.iter().enumerate() {
@@ -264,7 +264,7 @@ warning: slow mirror
     fn verbose_progress_shows_items_and_then_what_programs_say() {
         assert!(drawn(Kind::Plain, 1).contains("    download  bash\n"));
         assert!(!drawn(Kind::Plain, 1).contains("Setting up"));
-        assert!(drawn(Kind::Plain, 2).contains("         log  Setting up bash\n"));
+        assert!(drawn(Kind::Plain, 2).contains("         log  Setting up \u{fffd}[1mbash\n"));
     }
 
     #[test]
