@@ -5,11 +5,13 @@ use super::qemu::Qemu;
 use crate::base::files;
 use crate::base::hint::hinted;
 use crate::base::size::Bytes;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use std::path::Path;
 
 /// Bytes of the head of an image that are looked at.
 const HEAD: u64 = 32;
+/// Bytes of an overlay within which the name of its image lies: QEMU writes it into the first cluster.
+const NAME_WITHIN: u64 = 64 << 10;
 
 /// What QEMU needs to know of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,21 +49,28 @@ fn recognise(head: &[u8], length: u64) -> Option<Image> {
 /// Makes the overlay, or takes the one that is there, and gives it its size.
 pub(super) fn prepare(qemu: &Qemu, image: &Path, overlay: &Path, size: Option<Bytes>) -> Result<()> {
     let base = look(image)?;
+    // The real place: `latest` may lead to another image when the disk is booted again.
+    let place = std::fs::canonicalize(image).with_context(|| format!("resolving {}", image.display()))?;
     let kept = overlay.exists();
+    if kept {
+        belongs(overlay, &place)?;
+    }
     let has = if kept { look(overlay)?.size } else { base.size };
     let wanted = size.map_or(has, |size| size.0);
     if wanted < has {
-        bail!("a disk of {} cannot become one of {}", Bytes(has), Bytes(wanted));
+        return Err(hinted(
+            format!("a disk of {} cannot become one of {}", Bytes(has), Bytes(wanted)),
+            format!("leave out `--size`, or give at least {}", Bytes(has)),
+        ));
     }
     if !kept {
         // qemu-img creates files; the call may only write what exists.
         files::write_atomic(overlay, &[])?;
         let mut call = Call::new(qemu, "qemu-img");
         let target = call.writes(overlay)?;
-        let name = std::path::absolute(image).with_context(|| format!("resolving {}", image.display()))?;
-        // The name in the overlay is for people: machines get the image's place on their command line.
+        // The name in the overlay is for `belongs`: machines get the image's place on their command line.
         call.args(["create", "-q", "-u", "-f", "qcow2", "-F", base.format, "-b"]);
-        call.args([name.to_string_lossy().into_owned(), target, wanted.to_string()]);
+        call.args([place.to_string_lossy().into_owned(), target, wanted.to_string()]);
         return call.must().with_context(|| format!("creating the disk {}", overlay.display()));
     }
     if wanted == has {
@@ -71,6 +80,32 @@ pub(super) fn prepare(qemu: &Qemu, image: &Path, overlay: &Path, size: Option<By
     let options = chain(&mut call, image, overlay)?;
     call.args(["resize", "-q", "--image-opts", &options, &wanted.to_string()]);
     call.must().with_context(|| format!("resizing the disk {}", overlay.display()))
+}
+
+/// Refuses a kept disk that was begun on another image: its blocks would be laid over foreign ones.
+fn belongs(overlay: &Path, image: &Path) -> Result<()> {
+    let bytes = {
+        use std::io::Read as _;
+        let mut bytes = Vec::new();
+        let reading = || format!("reading {}", overlay.display());
+        files::open(overlay)?.take(NAME_WITHIN).read_to_end(&mut bytes).with_context(reading)?;
+        bytes
+    };
+    match backing(&bytes) {
+        Some(name) if name != image.to_string_lossy() => Err(hinted(
+            format!("the disk {} was begun on {name}, not on {}", overlay.display(), image.display()),
+            format!("boot `{name}` with it, or name another file with `--disk`"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The name of the image below, as a qcow2 header gives it.
+fn backing(bytes: &[u8]) -> Option<String> {
+    let at = usize::try_from(u64::from_be_bytes(bytes.get(8..16)?.try_into().ok()?)).ok()?;
+    let length = usize::try_from(u32::from_be_bytes(bytes.get(16..20)?.try_into().ok()?)).ok()?;
+    let name = bytes.get(at..at.checked_add(length)?)?;
+    (at > 0 && bytes.starts_with(b"QFI\xfb")).then(|| String::from_utf8_lossy(name).into_owned())
 }
 
 /// The overlay on its image, as QEMU's options name them.
@@ -92,6 +127,27 @@ pub(super) fn escaped(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kept_disk_boots_only_on_the_image_it_was_begun_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let overlay = folder.path().join("disk.qcow2");
+        let name = b"/out/images/web/1111/web.qcow2";
+        let mut bytes = b"QFI\xfb\0\0\0\x03".to_vec();
+        bytes.extend(120_u64.to_be_bytes());
+        bytes.extend(u32::try_from(name.len()).unwrap().to_be_bytes());
+        bytes.resize(120, 0);
+        bytes.extend(name);
+        std::fs::write(&overlay, &bytes).unwrap();
+        belongs(&overlay, Path::new("/out/images/web/1111/web.qcow2")).unwrap();
+        let error = belongs(&overlay, Path::new("/out/images/web/2222/web.qcow2")).unwrap_err().to_string();
+        assert!(error.ends_with("was begun on /out/images/web/1111/web.qcow2, not on /out/images/web/2222/web.qcow2"));
+        for length in 0..bytes.len() {
+            assert_eq!(backing(&bytes[..length]), None);
+        }
+        bytes[8] = 0xff;
+        assert_eq!(backing(&bytes), None);
+    }
 
     #[test]
     fn images_are_recognised_by_their_first_bytes() {
