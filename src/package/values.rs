@@ -30,7 +30,7 @@ pub struct Pin {
 pub struct BuildPlan {
     /// What is built.
     pub image: ImagePlan,
-    /// Digest of plan, the role's part of the lock, its files and the node executable.
+    /// Digest of plan, the role's part of the lock, its files, the node executable and the version of what is made of them.
     pub image_id: String,
     /// Names the base layer: digest of all that goes into it.
     pub base_layer_id: String,
