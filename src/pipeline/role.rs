@@ -84,10 +84,10 @@ pub(super) fn kind(format: Format, compression: Compression) -> ArtifactKind {
 }
 
 /// The result of a plan with every format that is wanted; otherwise what there is of it.
-fn complete(settings: &Settings, role: &Role, plan: &BuildPlan) -> Result<Published, Option<Published>> {
+fn complete(settings: &Settings, role: &Role, plan: &BuildPlan) -> Result<Published, Option<Box<Published>>> {
     match published(&settings.out, &plan.image.name, &plan.image_id) {
         Some(there) if wanted(role).iter().all(|kind| there.manifest.artifact(*kind).is_some()) => Ok(there),
-        earlier => Err(earlier),
+        earlier => Err(earlier.map(Box::new)),
     }
 }
 
@@ -219,7 +219,7 @@ mod tests {
         for wanted in
             [role(&[Format::Qcow2, Format::Raw], Compression::Zstd), role(&[Format::Qcow2], Compression::Zlib)]
         {
-            assert_eq!(complete(&settings, &wanted, &plan), Err(Some(there.clone())));
+            assert_eq!(complete(&settings, &wanted, &plan), Err(Some(Box::new(there.clone()))));
         }
         let other = BuildPlan { image_id: "a result of another id".to_owned(), ..plan };
         assert_eq!(complete(&settings, &qcow2, &other), Err(None));
