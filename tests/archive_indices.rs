@@ -133,6 +133,25 @@ fn superseded_indices_are_pruned_and_the_newest_stay() {
 }
 
 #[test]
+fn what_broken_off_downloads_of_indices_left_is_pruned_and_others_go_on() {
+    let scene = Scene::new();
+    scene.publish();
+    let suite = scene.indices().unwrap()[0].file.parent().unwrap().to_owned();
+    let before = std::fs::read_dir(&suite).unwrap().count();
+    for name in ["0abc.part", "new-x1y2", "busy.part", "new-busy"] {
+        std::fs::write(suite.join(name), "12345").unwrap();
+    }
+    let busy = ["busy.part", "new-busy"].map(|name| std::fs::File::open(suite.join(name)).unwrap());
+    for file in &busy {
+        rustix::fs::flock(file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    }
+    assert_eq!(prune_indices(scene.cache.path()).unwrap(), 10);
+    assert_eq!(std::fs::read_dir(&suite).unwrap().count(), before + 2);
+    drop(busy);
+    assert_eq!(prune_indices(scene.cache.path()).unwrap(), 10);
+}
+
+#[test]
 fn archive_in_a_folder_is_read_without_a_server() {
     let scene = Scene::new();
     scene.publish();

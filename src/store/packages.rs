@@ -149,7 +149,8 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Whether a download holds the lock of this file.
-fn in_use(path: &Path) -> bool {
+#[must_use]
+pub fn in_use(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_err())
 }
 

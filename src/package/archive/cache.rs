@@ -2,12 +2,19 @@
 
 use crate::base::digest::Digest;
 use crate::base::files;
+use crate::store::packages::in_use;
 use anyhow::{Context as _, Result};
+use rustix::fs::{FlockOperation, flock};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a Release file, at most. Debian's unstable has some 250 KB.
 pub(super) const RELEASE_LIMIT: u64 = 32 << 20;
+
+/// How files begin that are still being unpacked.
+const UNPACKING: &str = "new-";
+/// How files end that are still being downloaded.
+const DOWNLOADING: &str = ".part";
 
 /// The folder of one suite of one repository.
 #[derive(Clone, Debug)]
@@ -56,7 +63,9 @@ impl SuiteCache {
     ) -> Result<(PathBuf, T)> {
         let folder = self.staging()?;
         let failed = || format!("writing into {}", folder.display());
-        let mut staged = tempfile::Builder::new().prefix("new-").tempfile_in(folder).with_context(failed)?;
+        let mut staged = tempfile::Builder::new().prefix(UNPACKING).tempfile_in(folder).with_context(failed)?;
+        // Tells pruning that it is in use.
+        let _ = flock(staged.as_file(), FlockOperation::NonBlockingLockExclusive);
         let mut writer = BufWriter::with_capacity(1 << 18, staged.as_file_mut());
         let (digest, value) = write(&mut writer)?;
         writer.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(failed)?;
@@ -68,7 +77,8 @@ impl SuiteCache {
     }
 }
 
-/// Removes cached indices that the newest Release file of their suite no longer lists; gives the bytes that became free.
+/// Removes cached indices that the newest Release file of their suite no longer lists, and what broken-off downloads
+/// left; gives the bytes that became free.
 /// They can be fetched again as long as a mirror has them; nothing that is locked needs them.
 ///
 /// # Errors
@@ -83,7 +93,9 @@ pub fn prune_indices(cache: &Path) -> Result<u64> {
             for entry in std::fs::read_dir(&suite).with_context(|| format!("reading {}", suite.display()))? {
                 let path = entry.with_context(|| format!("reading {}", suite.display()))?.path();
                 let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                if Digest::parse(&name).is_some() && !listed.contains(&name) {
+                let passing = name.starts_with(UNPACKING) || name.ends_with(DOWNLOADING);
+                let superseded = Digest::parse(&name).is_some() && !listed.contains(&name);
+                if superseded || (passing && !in_use(&path)) {
                     let failed = || format!("removing {}", path.display());
                     freed += std::fs::symlink_metadata(&path).with_context(failed)?.len();
                     std::fs::remove_file(&path).with_context(failed)?;
