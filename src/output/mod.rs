@@ -18,7 +18,7 @@ pub use artifact::{Artifact, ArtifactKind};
 pub use checksums::{checksums, read_checksums};
 pub use log::BuildLog;
 pub use manifest::{Inputs, LayerName, Manifest, Package, SCHEMA, Tool};
-pub use publish::{KEPT, Published, Staging, image_folder, prune, published, turn_latest};
+pub use publish::{BUILD_LOG, KEPT, Published, Staging, image_folder, prune, published, turn_latest};
 pub use qcow2::{Compression, write_qcow2};
 pub use raw::write_raw;
 pub use sbom::sbom;

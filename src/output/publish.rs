@@ -31,7 +31,8 @@ const LATEST: &str = "latest";
 const MANIFEST: &str = "manifest.json";
 const SBOM: &str = "sbom.spdx.json";
 const CHECKSUMS: &str = "SHA256SUMS";
-const BUILD_LOG: &str = "build.log";
+/// What happened, with times.
+pub const BUILD_LOG: &str = "build.log";
 
 /// Where the results of an image lie.
 #[must_use]

@@ -4,6 +4,7 @@ mod cache;
 mod doctor;
 mod documents;
 mod init;
+mod inspect;
 mod machine;
 mod pins;
 mod role;
@@ -18,8 +19,8 @@ use crate::base::progress::Progress;
 use crate::cli::meant::{Command, Request};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::input::Problems;
+use crate::lab;
 use crate::sandbox::Job;
-use crate::{disk, lab};
 use anyhow::Result;
 use std::path::Path;
 
@@ -59,7 +60,7 @@ fn walk(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failure> 
         Command::Check { selection } => documents::check(settings, selection),
         Command::Lock { names, update, selection } => documents::lock(settings, names, *update, selection, progress),
         Command::LockDiff { selection } => documents::lock_diff(settings, selection, progress),
-        Command::Inspect { file } => Ok(Outcome::of(&disk::inspect(file)?)),
+        Command::Inspect { file } => inspect::run(file),
         Command::Boot(boot) => machine::boot(settings, boot, progress),
         Command::MachineTools { selection } => machine::tools_root(settings, selection, progress),
         Command::CacheStatus => cache::status(settings),

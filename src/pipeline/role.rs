@@ -4,21 +4,25 @@ use super::select::{Selected, select};
 use super::work::{self, BuildRequest, BuildTask};
 use super::{pins, supply};
 use crate::base::digest::Digest;
+use crate::base::hint::Remedy as _;
 use crate::base::progress::Progress;
 use crate::base::size::Bytes;
 use crate::cli::meant::{Compression, Format, Role, Settings};
 use crate::cli::outcome::{Failure, Outcome};
-use crate::output::{ArtifactKind, BuildLog, Published, Staging, published};
+use crate::output::{ArtifactKind, BUILD_LOG, BuildLog, Published, Staging, image_folder, published};
 use crate::package::BuildPlan;
 use crate::package::archive::Client;
 use crate::sandbox::Worker;
 use crate::store::Store;
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+
+/// Where the log of a failed build stays, beside the results of its image.
+const FAILED_LOG: &str = "failed.log";
 
 /// What `role` gives: one row an image.
 #[derive(Serialize)]
@@ -61,7 +65,7 @@ pub(super) fn run(settings: &Settings, role: &Role, progress: &dyn Progress) -> 
         images.extend(built.into_iter().map(|(built, there)| (there.manifest.image_id.clone(), built, there)));
     }
     for plan in &plans {
-        let home = crate::output::image_folder(&settings.out, &plan.image.name);
+        let home = image_folder(&settings.out, &plan.image.name);
         crate::output::turn_latest(&home, &plan.image_id)?;
     }
     let order = |id: &String| plans.iter().position(|plan| plan.image_id == *id);
@@ -80,6 +84,17 @@ pub(super) fn kind(format: Format, compression: Compression) -> ArtifactKind {
         (Format::Raw, _) => ArtifactKind::Raw,
         (Format::Qcow2, Compression::Zstd) => ArtifactKind::Qcow2Zstd,
         (Format::Qcow2, Compression::Zlib) => ArtifactKind::Qcow2Zlib,
+    }
+}
+
+/// Saves the log of a failed build from the staging folder, which goes away, and says where it is.
+fn keep_log(settings: &Settings, stagings: &[(Staging, &BuildPlan)], error: anyhow::Error) -> Result<Vec<u8>> {
+    let Some((staging, plan)) = stagings.first() else { return Err(error) };
+    let kept = image_folder(&settings.out, &plan.image.name).join(FAILED_LOG);
+    match std::fs::copy(staging.folder().join(BUILD_LOG), &kept) {
+        Ok(_) => Err(error).hint(format!("the whole log is in {}", kept.display())),
+        // The failure itself matters more than its log.
+        Err(_) => Err(error),
     }
 }
 
@@ -147,7 +162,14 @@ fn build(
     }
     let request = BuildRequest { cache: settings.cache.clone(), jobs: settings.jobs.get(), tasks, debug_shell };
     let log = BuildLog::new(Box::new(stagings[0].0.build_log()?), progress);
-    let answer = Worker::run(work::BUILD, &serde_json::to_vec(&request)?, &log)?;
+    let answer = Worker::run(work::BUILD, &serde_json::to_vec(&request)?, &log);
+    drop(log);
+    let answer = answer.or_else(|error| keep_log(settings, &stagings, error))?;
+    for (staging, _) in stagings.iter().skip(1) {
+        let log = staging.folder().join(BUILD_LOG);
+        std::fs::copy(stagings[0].0.folder().join(BUILD_LOG), &log)
+            .with_context(|| format!("writing {}", log.display()))?;
+    }
     let files: Vec<Vec<(String, ArtifactKind)>> = serde_json::from_slice(&answer)?;
     for ((mut staging, plan), files) in stagings.into_iter().zip(files) {
         staging.add_all(&files)?;
