@@ -83,15 +83,13 @@ pub(super) fn lock(
     let selected = select(settings, names, selection)?;
     let client = pins::client(settings, selection);
     let mode = pins::mode(selection, update);
-    let before = Lock::load(&pins::lock_path(settings))?;
-    let mut after = before.clone();
-    if *names == Names::All && mode != LockMode::Locked {
-        after.retain_roles(&known_roles(settings)?);
-    }
-    pins::resolve_all(&mut after, &selected, mode, &client, progress)?;
-    if after != before {
-        after.save(&pins::lock_path(settings))?;
-    }
+    let known = known_roles(settings)?;
+    let (before, after, _) = pins::change(settings, progress, |lock| {
+        if *names == Names::All && mode != LockMode::Locked {
+            lock.retain_roles(&known);
+        }
+        pins::resolve_all(lock, &selected, mode, &client, progress)
+    })?;
     Ok(difference(&before, &after))
 }
 

@@ -9,6 +9,7 @@ use crate::package::archive::{Client, ClientOptions, HostMirrors, wall_clock};
 use crate::package::{BuildPlan, Index, Lock, LockMode, OutOfDate, Sources, build_plan, resolve};
 use crate::plan::{PinnedFile, Repository};
 use crate::rootfs::node;
+use crate::store::Store;
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -51,13 +52,33 @@ pub(super) fn pin(
     client: &Client,
     progress: &dyn Progress,
 ) -> Result<Vec<BuildPlan>, Failure> {
-    let path = lock_path(settings);
-    let mut lock = Lock::load(&path)?;
-    let plans = resolve_all(&mut lock, selected, mode, client, progress)?;
-    if plans.iter().any(|(_, changed)| *changed) {
-        lock.save(&path)?;
-    }
+    let (_, _, plans) = change(settings, progress, |lock| resolve_all(lock, selected, mode, client, progress))?;
     Ok(plans.into_iter().map(|(plan, _)| plan).collect())
+}
+
+/// Changes the project's lock and writes it when it is another then. Gives the lock before and after, and what the
+/// change gave. Where another command wrote the lock in the meantime, its pins count, and the change is made again.
+pub(super) fn change<T>(
+    settings: &Settings,
+    progress: &dyn Progress,
+    mut change: impl FnMut(&mut Lock) -> Result<T, Failure>,
+) -> Result<(Lock, Lock, T), Failure> {
+    let path = lock_path(settings);
+    loop {
+        let before = Lock::load(&path)?;
+        let mut after = before.clone();
+        let given = change(&mut after)?;
+        if after == before {
+            return Ok((before, after, given));
+        }
+        let name = format!("pins-{}", Digest::of(path.as_os_str().as_encoded_bytes()).short());
+        let waiting = || progress.note("another command writes imgbuild.lock");
+        let _alone = Store::open(&settings.cache)?.lock(&name, waiting)?;
+        if Lock::load(&path)? == before {
+            after.save(&path)?;
+            return Ok((before, after, given));
+        }
+    }
 }
 
 /// Pins every package of these images in a lock that is not written.
@@ -114,5 +135,44 @@ impl Sources for Archives<'_> {
             Some(path) => Ok(path.clone()),
             None => self.client.fetch_file(file, self.progress),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::epoch::Epoch;
+    use crate::base::progress::Silent;
+    use crate::package::lock::Section;
+    use std::num::NonZeroUsize;
+
+    #[test]
+    fn pins_that_another_command_wrote_meanwhile_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (out, cache) = (folder.path().join("out"), folder.path().join("cache"));
+        let settings = Settings { directory: folder.path().to_owned(), out, cache, jobs: NonZeroUsize::MIN };
+        let path = lock_path(&settings);
+        let mut turns = 0;
+        let (before, after, _) = change(&settings, &Silent, |lock| {
+            turns += 1;
+            if turns == 1 {
+                let mut other = Lock::default();
+                other.sections.insert("other".to_owned(), Section::new(Epoch(1)));
+                other.save(&path)?;
+            }
+            lock.sections.insert("own".to_owned(), Section::new(Epoch(2)));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(turns, 2);
+        assert_eq!(before.sections.keys().collect::<Vec<_>>(), ["other"]);
+        assert_eq!(Lock::load(&path).unwrap(), after);
+        assert_eq!(after.sections.keys().collect::<Vec<_>>(), ["other", "own"]);
+
+        // What is there already is not written again.
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o444)).unwrap();
+        let written = std::fs::metadata(&path).unwrap().modified().unwrap();
+        change(&settings, &Silent, |_| Ok(())).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), written);
     }
 }
