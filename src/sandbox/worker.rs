@@ -96,11 +96,15 @@ fn start(identity: &Identity, job: &str, request: &[u8], progress: &dyn Progress
             gate.0.wait().context("waiting for the sandbox")?;
             Ok(reply)
         }
-        // What the sandbox said before it ended is worth more than that writing to it failed.
-        Err(error) => match wire.receive() {
-            Ok(Some(frame)) if frame.kind == Kind::Failure => Err(failure::read(&frame.payload)),
-            _ => Err(error),
-        },
+        // What the sandbox said before it ended is worth more than that writing to it failed. It is ended first: when
+        // the failure is ours (no `newuidmap`), it still waits for us, and both would wait for ever.
+        Err(error) => {
+            drop(gate);
+            match wire.receive() {
+                Ok(Some(frame)) if frame.kind == Kind::Failure => Err(failure::read(&frame.payload)),
+                _ => Err(error),
+            }
+        }
     }
 }
 
