@@ -338,6 +338,42 @@ fn what_has_one_door_is_used_nowhere_else() {
     assert!(has_word("x = unsafe { y }", "unsafe") && !has_word("#[allow(unsafe_code)]", "unsafe"));
 }
 
+/// Constants whose names say that they limit what is read, declared elsewhere than in the one home of limits.
+fn limits_of(text: &str) -> Vec<String> {
+    let code = code(text);
+    let names = code.split("const ").skip(1).filter_map(|rest| rest.split([':', '=']).next());
+    let words = ["LIMIT", "LIMITS", "MAXIMUM", "MAX", "MOST", "MEMORY"];
+    names.map(str::trim).filter(|name| name.split('_').any(|w| words.contains(&w))).map(str::to_owned).collect()
+}
+
+#[test]
+fn limits_on_what_is_read_have_one_home() {
+    // What a format itself sets, or what is only shown.
+    let own = [
+        ("src/format/fat/layout.rs", "MAXIMUM_CLUSTERS"),
+        ("src/format/fat/name.rs", "MAXIMUM_UNITS"),
+        ("src/format/fat/read.rs", "MAXIMUM_FOLDER"),
+        ("src/format/grub.rs", "MAXIMUM_CORE"),
+        ("src/format/iso9660/names.rs", "JOLIET_LIMIT"),
+        ("src/input/suggest.rs", "MAXIMUM"),
+        ("src/rootfs/collect.rs", "NAMED_LIMIT"),
+        ("src/sandbox/mount.rs", "OPTIONS_LIMIT"),
+    ];
+    let mut faults = Vec::new();
+    for (file, text) in texts("src", &["rs"]) {
+        if file == Path::new("src/base/limits.rs") {
+            continue;
+        }
+        for name in limits_of(&text) {
+            if !own.contains(&(file.to_str().unwrap(), name.as_str())) {
+                faults.push(format!("{}: {name} belongs into src/base/limits.rs", file.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+    assert_eq!(limits_of("pub(super) const FILES_LIMIT: usize = 1; const LIMITED: u8 = 2;"), ["FILES_LIMIT"]);
+}
+
 #[test]
 fn processes_are_started_by_two_doors_only() {
     let starts = |text: &str| paths_below("std::", &code(text)).iter().any(|path| path.starts_with("process::Command"));

@@ -9,6 +9,7 @@ pub mod epoch;
 pub mod files;
 pub mod hint;
 pub mod ids;
+pub mod limits;
 pub mod parallel;
 pub mod process;
 pub mod progress;

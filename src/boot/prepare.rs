@@ -3,6 +3,7 @@
 use super::{BootFiles, Call, Tools};
 use crate::base::files;
 use crate::base::hint::hinted;
+use crate::base::limits::LOADER_BYTES;
 use crate::base::tree::{Kind, Tree};
 use crate::plan::{Disk, Filesystem, ImagePlan, PartitionRole, Volume};
 use anyhow::{Context as _, Result, anyhow};
@@ -10,8 +11,6 @@ use std::path::Path;
 
 /// Where GRUB's modules for BIOS lie in the tools root (package `grub-pc-bin`).
 const MODULES_FOLDER: &str = "/usr/lib/grub/i386-pc";
-/// The longest loader that is taken out of a tree.
-const LOADER_LIMIT: u64 = 16 << 20;
 /// Within core.img: what our grub.cfg needs, and all that `update-grub` writes `insmod` for, as there is no folder of
 /// modules on the disk.
 const MODULES: &[&str] = &[
@@ -106,7 +105,7 @@ fn core_img(disk: &Disk, folder: &str, tools: &dyn Tools, work: &Path) -> Result
     let arguments = fixed.iter().chain(MODULES).map(|&argument| argument.to_owned()).collect();
     let call = Call { program: "grub-mkimage", arguments, environment: Vec::new(), folder: work };
     tools.run(&call, None).context("making GRUB's core.img")?;
-    files::read(&work.join("core.img"), LOADER_LIMIT)
+    files::read(&work.join("core.img"), LOADER_BYTES)
 }
 
 /// The configuration on the ESP: GRUB under either firmware reads it and goes on with the root volume's own.
@@ -137,7 +136,7 @@ fn loader(tree: &Tree, candidates: &[&str], package: &str) -> Result<Vec<u8>> {
     let is_file = |kind: &Kind| matches!(kind, Kind::File { .. } | Kind::HardLink { .. });
     for candidate in candidates {
         if tree.entries.iter().any(|entry| entry.path == candidate.as_bytes() && is_file(&entry.kind)) {
-            return files::read(&tree.contents.join(candidate), LOADER_LIMIT);
+            return files::read(&tree.contents.join(candidate), LOADER_BYTES);
         }
     }
     let first = candidates.first().ok_or_else(|| anyhow!("no candidate for a loader"))?;

@@ -1,6 +1,7 @@
 //! What this and later rooms need of the tools root: run a program fed by us, read one of its files.
 
 use crate::base::files;
+use crate::base::limits::TOOLS_FILE_BYTES;
 use crate::sandbox::{Access, Stdin, ToolRoot};
 use anyhow::{Result, bail};
 use std::io::Write;
@@ -40,8 +41,6 @@ pub trait Tools: Sync {
 
 /// Where a tool sees the folder that it works in.
 const GUEST_FOLDER: &str = "/run/work";
-/// The longest file that is read out of a tools root.
-const FILE_LIMIT: u64 = 64 << 20;
 
 /// Whether a feed failed only because the tool stopped reading, and thus has something to say itself.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -77,6 +76,6 @@ impl Tools for ToolRoot {
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>> {
-        files::read(&self.root.join(path.trim_start_matches('/')), FILE_LIMIT)
+        files::read(&self.root.join(path.trim_start_matches('/')), TOOLS_FILE_BYTES)
     }
 }

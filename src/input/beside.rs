@@ -9,12 +9,8 @@ use super::load::Loader;
 use super::problem::{Fault, Place, Problem, Problems};
 use super::settings::shebang;
 use super::sources::{Found, Origin, display_name};
+use crate::base::limits::{TREE_BYTES, TREE_FILE_BYTES};
 use std::collections::BTreeMap;
-
-/// Bytes of one file of a tree, of a build script, of a keyring.
-const MAXIMUM_FILE: u64 = 4 << 20;
-/// Bytes of all files of a tree together: they travel within the plan.
-const MAXIMUM_TREE: usize = 16 << 20;
 
 impl Loader<'_> {
     /// Reads what lies beside the documents: trees, .debs, scripts, keyrings.
@@ -45,7 +41,7 @@ impl Loader<'_> {
     fn read_beside(&mut self, file: &Located<String>) -> Option<Vec<u8>> {
         let (origin, folder) = self.beside(file.place);
         let path = format!("{folder}/{}", file.value);
-        match self.sources.read(origin, &path, MAXIMUM_FILE) {
+        match self.sources.read(origin, &path, TREE_FILE_BYTES) {
             Ok(Some(content)) => return Some(content),
             Ok(None) => self.report.add(no_file(file.place, &path)),
             Err(problems) => self.others.merge(problems),
@@ -88,7 +84,7 @@ impl Loader<'_> {
             for (origin, folder) in &folders {
                 for ending in ["asc", "gpg", "pgp"] {
                     let path = format!("{folder}/{}.{ending}", name.value);
-                    match self.sources.read(*origin, &path, MAXIMUM_FILE) {
+                    match self.sources.read(*origin, &path, TREE_FILE_BYTES) {
                         Ok(content) => found = found.or(content),
                         Err(problems) => self.others.merge(problems),
                     }
@@ -114,7 +110,7 @@ impl Loader<'_> {
         let (mut entries, mut total): (BTreeMap<String, TreeEntry>, usize) = (BTreeMap::new(), 0);
         for level in levels {
             let folder = format!("{}/tree", level.folder);
-            let files = match self.sources.tree(level.origin, &folder, MAXIMUM_FILE) {
+            let files = match self.sources.tree(level.origin, &folder, TREE_FILE_BYTES) {
                 Ok(files) => files,
                 Err(problems) => {
                     self.others.merge(problems);
@@ -162,8 +158,8 @@ impl Loader<'_> {
                 };
                 entries.insert(path.clone(), TreeEntry { place, path, kind });
             }
-            if total > MAXIMUM_TREE {
-                let limit = crate::base::size::Bytes(MAXIMUM_TREE as u64);
+            if total > TREE_BYTES {
+                let limit = crate::base::size::Bytes(TREE_BYTES as u64);
                 let message = format!("its files exceed {limit} together");
                 let remedy = "larger things belong into a .deb or among the role's `downloads`".to_owned();
                 let problem = Problem::whole(&display_name(level.origin, &folder), message, None, Some(remedy));

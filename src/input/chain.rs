@@ -7,11 +7,9 @@ use super::problem::{Fault, Problem, Problems};
 use super::recipe::extends;
 use super::sources::{Found, Origin, Sources, display_name};
 use super::suggest::nearest;
-use super::yaml::{self, Node, Value};
+use super::yaml::{Node, Value};
+use crate::base::limits::{DOCUMENT_BYTES, DOCUMENT_CHAIN};
 use std::collections::BTreeMap;
-
-/// Documents that may extend one another.
-const MAXIMUM_CHAIN: usize = 8;
 
 /// A document of a chain, and where the files beside it lie.
 pub(super) struct Level {
@@ -102,15 +100,15 @@ impl Loader<'_> {
         let next = (origin, wanted);
         if seen.contains(&next) {
             let fault = Fault::new(base.place, format!("the {} `{name}` ends up extending itself", kind.noun()));
-            let embedded = self.sources.read(Origin::Builtin, &kind.document(name), yaml::MAXIMUM_BYTES);
+            let embedded = self.sources.read(Origin::Builtin, &kind.document(name), DOCUMENT_BYTES);
             return Err(if !builtin && next.1 == name && matches!(embedded, Ok(Some(_))) {
                 fault.suggest(Some(format!("builtin/{name}")))
             } else {
                 fault.hint("a chain of `extends` must end at one that extends nothing")
             });
         }
-        if seen.len() >= MAXIMUM_CHAIN {
-            let fault = Fault::new(base.place, format!("more than {MAXIMUM_CHAIN} documents extend one another"));
+        if seen.len() >= DOCUMENT_CHAIN {
+            let fault = Fault::new(base.place, format!("more than {DOCUMENT_CHAIN} documents extend one another"));
             return Err(fault.hint("let it extend one further down"));
         }
         Ok(Some(next))
@@ -122,7 +120,7 @@ impl Loader<'_> {
             return node;
         }
         let folder = format!("{}/role.d", kind.folder(name));
-        match self.sources.tree(origin, &folder, yaml::MAXIMUM_BYTES) {
+        match self.sources.tree(origin, &folder, DOCUMENT_BYTES) {
             Err(problems) => self.others.merge(problems),
             Ok(files) => {
                 for (file, found) in files {

@@ -7,6 +7,7 @@ use super::role::{Role, role};
 use super::sources::{Origin, Sources, display_name};
 use super::yaml::{self, Node, Value};
 use super::{Inputs, LocalFile};
+use crate::base::limits::DOCUMENT_BYTES;
 
 /// What a document describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +105,7 @@ impl Loader<'_> {
 
     pub(super) fn document(&mut self, kind: Kind, origin: Origin, name: &str) -> Option<Node> {
         let path = kind.document(name);
-        match self.sources.read(origin, &path, yaml::MAXIMUM_BYTES) {
+        match self.sources.read(origin, &path, DOCUMENT_BYTES) {
             Ok(Some(bytes)) => self.parse(origin, &path, &kind.folder(name), bytes),
             Ok(None) => None,
             Err(problems) => {

@@ -4,11 +4,9 @@ use super::builtin::BUILTIN as EMBEDDED;
 use super::problem::{BUILTIN, Problems};
 use crate::base::digest::Digest;
 use crate::base::files::{self, ListedKind};
+use crate::base::limits::TREE_FILES;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// Files that a role's tree or the list of recipes may hold.
-const MAXIMUM_FILES: usize = 10_000;
 
 /// The remedy when the file system refuses.
 const UNREADABLE: &str = "see to it that the project's files can be read";
@@ -83,7 +81,7 @@ impl Sources {
     }
 
     fn list_project(&self, project: &Path, folder: &str) -> Result<Vec<(PathBuf, ListedKind)>, Problems> {
-        let listed = files::list(&project.join(folder), MAXIMUM_FILES)
+        let listed = files::list(&project.join(folder), TREE_FILES)
             .map_err(|error| Problems::single(folder, format!("{error:#}"), Some(UNREADABLE.to_owned())))?;
         Ok(listed.into_iter().map(|listed| (listed.path, listed.kind)).collect())
     }

@@ -4,14 +4,8 @@
 //! key twice. Nothing is reinterpreted: whether `no` is a text or a boolean is decided by who asks for it.
 
 use super::problem::{Fault, Place};
+use crate::base::limits::{DOCUMENT_DEPTH, DOCUMENT_NODES};
 use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, Span, options};
-
-/// Bytes of one document.
-pub(crate) const MAXIMUM_BYTES: u64 = 1 << 20;
-/// Nesting of lists and mappings.
-const MAXIMUM_DEPTH: usize = 24;
-/// Lists, mappings, keys and texts of one document.
-const MAXIMUM_NODES: usize = 50_000;
 
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,8 +148,8 @@ impl Builder<'_> {
     }
 
     fn begin(&mut self, place: Place, items: Items) -> Result<(), Fault> {
-        if self.open.len() >= MAXIMUM_DEPTH {
-            let message = format!("lists and mappings are nested deeper than {MAXIMUM_DEPTH} levels");
+        if self.open.len() >= DOCUMENT_DEPTH {
+            let message = format!("lists and mappings are nested deeper than {DOCUMENT_DEPTH} levels");
             return Err(Fault::new(place, message).hint("documents of imgbuild need no more than six"));
         }
         if let Some(Open { items: Items::Map { key: None, .. }, .. }) = self.open.last() {
@@ -167,8 +161,8 @@ impl Builder<'_> {
 
     fn add(&mut self, node: Node) -> Result<(), Fault> {
         self.nodes += 1;
-        if self.nodes > MAXIMUM_NODES {
-            let message = format!("the document holds more than {MAXIMUM_NODES} values");
+        if self.nodes > DOCUMENT_NODES {
+            let message = format!("the document holds more than {DOCUMENT_NODES} values");
             return Err(Fault::new(node.place, message).hint("put long contents into files of the tree/ folder"));
         }
         match self.open.last_mut().map(|open| &mut open.items) {
@@ -267,7 +261,7 @@ mod tests {
     fn nesting_and_size_are_bounded() {
         let deep = format!("{}{}", "[".repeat(60), "]".repeat(60));
         assert!(read(&deep).1[0].message.contains("deeper than"));
-        let wide = "- a\n".repeat(MAXIMUM_NODES + 1);
+        let wide = "- a\n".repeat(DOCUMENT_NODES + 1);
         assert!(read(&wide).1[0].message.contains("more than"));
     }
 

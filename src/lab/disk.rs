@@ -4,14 +4,10 @@ use super::call::Call;
 use super::qemu::Qemu;
 use crate::base::files;
 use crate::base::hint::hinted;
+use crate::base::limits::{IMAGE_HEAD_BYTES, IMAGE_OVERLAY_BYTES};
 use crate::base::size::Bytes;
 use anyhow::{Context as _, Result};
 use std::path::Path;
-
-/// Bytes of the head of an image that are looked at.
-const HEAD: u64 = 32;
-/// Bytes of an overlay within which the name of its image lies: QEMU writes it into the first cluster.
-const NAME_WITHIN: u64 = 64 << 10;
 
 /// What QEMU needs to know of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +24,7 @@ pub(super) fn look(path: &Path) -> Result<Image> {
     let file = files::open(path)?;
     let length = file.metadata().with_context(|| format!("reading {}", path.display()))?.len();
     let mut head = Vec::new();
-    file.take(HEAD).read_to_end(&mut head).with_context(|| format!("reading {}", path.display()))?;
+    file.take(IMAGE_HEAD_BYTES).read_to_end(&mut head).with_context(|| format!("reading {}", path.display()))?;
     recognise(&head, length).ok_or_else(|| {
         hinted(
             format!("{} is neither a raw nor a qcow2 image", path.display()),
@@ -88,7 +84,7 @@ fn belongs(overlay: &Path, image: &Path) -> Result<()> {
         use std::io::Read as _;
         let mut bytes = Vec::new();
         let reading = || format!("reading {}", overlay.display());
-        files::open(overlay)?.take(NAME_WITHIN).read_to_end(&mut bytes).with_context(reading)?;
+        files::open(overlay)?.take(IMAGE_OVERLAY_BYTES).read_to_end(&mut bytes).with_context(reading)?;
         bytes
     };
     match backing(&bytes) {

@@ -3,12 +3,10 @@
 use super::call::{Call, Ended};
 use super::line::SYSTEM;
 use super::qemu::Qemu;
+use crate::base::limits::KVM_PROBE_TIME;
 use anyhow::{Context as _, Result};
 use std::path::Path;
-use std::time::Duration;
 
-/// How long the probe guest may take. It needs half a second even when emulated; the rest is for busy hosts.
-const LIMIT: Duration = Duration::from_secs(3);
 /// What the probe guest writes to the exit device; QEMU then exits with twice that plus one.
 const WORD: u8 = 0x2a;
 /// Bytes of the probe's firmware, mapped to end at 4 GiB.
@@ -53,7 +51,7 @@ pub fn probe(qemu: &Qemu, scratch: &Path, accelerator: Accelerator) -> Result<bo
     } else {
         call.args(["-accel", "tcg", "-cpu", "max"]);
     }
-    let ended = call.timeout(Some(LIMIT)).captured()?;
+    let ended = call.timeout(Some(KVM_PROBE_TIME)).captured()?;
     Ok(matches!(ended, Ended::Exited(code, _) if code == i32::from(WORD) * 2 + 1))
 }
 

@@ -3,6 +3,7 @@
 use crate::base::epoch::Epoch;
 use crate::base::files;
 use crate::base::hint::hinted;
+use crate::base::limits::{ISO_DEPTH, SEED_BYTES};
 use crate::format::iso9660::{self, Content, Entry, Volume};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,8 +11,6 @@ use std::path::Path;
 
 /// The label that cloud-init looks for.
 const LABEL: &str = "cidata";
-/// Largest seed in bytes; packages may travel in it.
-const LIMIT: u64 = 1 << 30;
 
 /// The bytes of an ISO that holds this folder. Its times are those of 1970: seeds do not depend on when they are made.
 ///
@@ -27,13 +26,13 @@ pub fn volume(folder: &Path) -> Result<Vec<u8>> {
         }
     }
     let mut volume = Volume::new(LABEL, Epoch(0));
-    let mut room = LIMIT;
+    let mut room = SEED_BYTES;
     collect(folder, "", &mut volume, &mut room)?;
     iso9660::write(&volume).with_context(|| format!("making a seed volume of {}", folder.display()))
 }
 
 fn collect(folder: &Path, path: &str, volume: &mut Volume, room: &mut u64) -> Result<()> {
-    ensure!(path.split('/').count() <= iso9660::DEPTH_LIMIT, "{} is too deep", folder.display());
+    ensure!(path.split('/').count() <= ISO_DEPTH, "{} is too deep", folder.display());
     let reading = || format!("reading {}", folder.display());
     for entry in std::fs::read_dir(folder).with_context(reading)? {
         let entry = entry.with_context(reading)?;

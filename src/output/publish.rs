@@ -12,6 +12,7 @@ use super::manifest::Manifest;
 use super::sbom::sbom;
 use crate::base::digest::Digest;
 use crate::base::files;
+use crate::base::limits::MANIFEST_BYTES;
 use crate::package::BuildPlan;
 use anyhow::{Context as _, Result};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
@@ -21,8 +22,6 @@ use std::path::{Path, PathBuf};
 
 /// How many results of each image `prune` keeps.
 pub const KEPT: usize = 3;
-/// Longest manifest that is read.
-const MANIFEST_LIMIT: u64 = 64 << 20;
 /// Folders that a build writes to begin so.
 const BUILDING: &str = ".building-";
 /// The link to the newest complete result.
@@ -53,7 +52,7 @@ pub struct Published {
 #[must_use]
 pub fn published(out: &Path, name: &str, image_id: &str) -> Option<Published> {
     let folder = image_folder(out, name).join(image_id);
-    let manifest = Manifest::read(&files::read(&folder.join(MANIFEST), MANIFEST_LIMIT).ok()?).ok()?;
+    let manifest = Manifest::read(&files::read(&folder.join(MANIFEST), MANIFEST_BYTES).ok()?).ok()?;
     let whole = manifest.image_id == image_id
         && manifest.artifacts.iter().all(|artifact| {
             fs::metadata(folder.join(&artifact.file)).is_ok_and(|data| data.is_file() && data.len() == artifact.size)

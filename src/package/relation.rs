@@ -1,11 +1,9 @@
 //! Package relationship fields (deb-control(5), Debian policy chapter 7): `a (>= 1) | b, c:any`.
 
 use super::version::{self, Version, VersionError};
+use crate::base::limits::RELATION_BYTES;
 use std::cmp::Ordering;
 use std::fmt;
-
-/// The most bytes that one relationship field may have.
-pub const FIELD_LIMIT: usize = 256 << 10;
 
 /// How versions are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,8 +105,8 @@ pub enum RelationError {
     /// A version that is none.
     #[error(transparent)]
     Version(#[from] VersionError),
-    /// A field beyond [`FIELD_LIMIT`].
-    #[error("a relationship field of {0} bytes is longer than the {FIELD_LIMIT} allowed")]
+    /// A field beyond [`RELATION_BYTES`].
+    #[error("a relationship field of {0} bytes is longer than the {RELATION_BYTES} allowed")]
     TooLong(usize),
 }
 
@@ -117,7 +115,7 @@ pub enum RelationError {
 /// # Errors
 /// When it is malformed, also when it uses architecture lists or build profiles, which only source packages have.
 pub fn parse(field: &str) -> Result<Vec<Group<'_>>, RelationError> {
-    if field.len() > FIELD_LIMIT {
+    if field.len() > RELATION_BYTES {
         return Err(RelationError::TooLong(field.len()));
     }
     let parts = field.split(',').map(str::trim).filter(|part| !part.is_empty());

@@ -1,9 +1,7 @@
 //! Debian package versions, compared as dpkg compares them (deb-version(7)).
 
+use crate::base::limits::VERSION_BYTES;
 use std::cmp::Ordering;
-
-/// The most bytes that a version may have.
-pub const VERSION_LIMIT: usize = 256;
 
 /// A version split into its parts, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +26,7 @@ impl<'a> Version<'a> {
     /// When a part is empty or has characters that versions do not have.
     pub fn parse(text: &'a str) -> Result<Self, VersionError> {
         let refuse = |problem| VersionError { text: text.chars().take(80).collect(), problem };
-        if text.len() > VERSION_LIMIT {
+        if text.len() > VERSION_BYTES {
             return Err(refuse("it is longer than 256 bytes"));
         }
         let (epoch, rest) = match text.split_once(':') {

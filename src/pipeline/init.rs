@@ -2,6 +2,7 @@
 
 use crate::base::files;
 use crate::base::hint::hinted;
+use crate::base::limits::SMALL_FILE_BYTES;
 use crate::cli::outcome::Outcome;
 use crate::input::builtin_files;
 use anyhow::{Context as _, Result};
@@ -13,8 +14,6 @@ use std::path::Path;
 const GITIGNORE: (&str, &[u8]) = (".gitignore", b"/out/*\n!/out/.gitkeep\n");
 /// Keeps the folder of results in version control.
 const GITKEEP: (&str, &[u8]) = ("out/.gitkeep", b"");
-/// Longest file that is compared with a built-in one.
-const FILE_LIMIT: u64 = 16 << 20;
 
 /// Writes what is not there yet. A file that differs is refused (and then nothing is written) unless forced; an
 /// existing `.gitignore` is left alone.
@@ -60,7 +59,7 @@ pub(super) fn run(project: &Path, force: bool) -> Result<Outcome> {
 /// What stands at this path now.
 fn standing(path: &Path) -> Result<Option<Vec<u8>>> {
     if path.try_exists().with_context(|| format!("examining {}", path.display()))? {
-        files::read(path, FILE_LIMIT).map(Some)
+        files::read(path, SMALL_FILE_BYTES).map(Some)
     } else {
         Ok(None)
     }

@@ -1,6 +1,7 @@
 //! `imgbuild inspect`: the disk map of an image, or the listing of a seed volume, from the bytes alone.
 
 use crate::base::files;
+use crate::base::limits::INSPECT_VOLUME_BYTES;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::disk;
 use crate::format::iso9660;
@@ -8,8 +9,6 @@ use anyhow::{Context as _, Result};
 use std::io::Read as _;
 use std::path::Path;
 
-/// Longest volume that is listed: seeds are small, installation media are not seeds.
-const VOLUME_LIMIT: u64 = 64 << 20;
 /// Where the first volume descriptor of ISO 9660 begins, and its identifier (ECMA-119, 8.1).
 const DESCRIPTOR: (usize, &[u8]) = (32_768 + 1, b"CD001");
 
@@ -18,7 +17,7 @@ pub(super) fn run(file: &Path) -> Result<Outcome, Failure> {
     if !is_volume(file)? {
         return Ok(Outcome::of(&disk::inspect(file)?));
     }
-    let bytes = files::read(file, VOLUME_LIMIT)?;
+    let bytes = files::read(file, INSPECT_VOLUME_BYTES)?;
     let failed = || format!("reading the volume {}", file.display());
     let text = iso9660::dump(&bytes).with_context(failed)?;
     let volume = iso9660::read(&bytes).with_context(failed)?;

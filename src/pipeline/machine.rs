@@ -68,7 +68,8 @@ fn find_image(settings: &Settings, typed: &str) -> Result<PathBuf> {
     let missing = || {
         hinted(format!("there is no image `{typed}`"), format!("build it with `imgbuild role {typed}`, or name a file"))
     };
-    let bytes = crate::base::files::read(&folder.join("manifest.json"), 64 << 20).map_err(|_| missing())?;
+    let bytes = crate::base::files::read(&folder.join("manifest.json"), crate::base::limits::MANIFEST_BYTES)
+        .map_err(|_| missing())?;
     let manifest = Manifest::read(&bytes)?;
     let kinds = [ArtifactKind::Qcow2Zstd, ArtifactKind::Qcow2Zlib, ArtifactKind::Raw];
     let found = kinds.iter().find_map(|kind| manifest.artifact(*kind)).ok_or_else(missing)?;

@@ -1,12 +1,10 @@
 //! Accounts: the root's own passwd and group files as tables, and the plan's accounts with fixed ids.
 
 use super::root::Root;
+use crate::base::limits::ROOT_TABLE_BYTES;
 use crate::plan::{Group, User};
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
-
-/// passwd, group and their shadows are small; more is refused.
-const FILE_LIMIT: u64 = 4 << 20;
 
 /// Names as numbers, by the root's own files.
 #[derive(Clone, Debug, Default)]
@@ -19,9 +17,9 @@ impl Owners {
     /// Reads the root's passwd and group, or, before there are any, what base-passwd brings.
     pub(super) fn read(root: &Root) -> Result<Self> {
         let table = |path: &str, master: &str| -> Result<BTreeMap<String, u32>> {
-            let mut text = root.read_text(path, FILE_LIMIT)?;
+            let mut text = root.read_text(path, ROOT_TABLE_BYTES)?;
             if text.is_empty() {
-                text = root.read_text(master, FILE_LIMIT)?;
+                text = root.read_text(master, ROOT_TABLE_BYTES)?;
             }
             Ok(ids(&text))
         };
@@ -67,7 +65,7 @@ pub(super) fn add(root: &Root, groups: &[Group], users: &[User]) -> Result<()> {
         [("etc/passwd", "usr/share/base-passwd/passwd.master"), ("etc/group", "usr/share/base-passwd/group.master")]
     {
         if root.find(path.as_bytes())?.is_none()
-            && let Some(bytes) = root.read(master, FILE_LIMIT)?
+            && let Some(bytes) = root.read(master, ROOT_TABLE_BYTES)?
         {
             root.write(path, &bytes, 0o644, (0, 0))?;
         }
@@ -145,7 +143,7 @@ struct Table {
 
 impl Table {
     fn read(root: &Root, path: &'static str, last: usize) -> Result<Self> {
-        let text = root.read_text(path, FILE_LIMIT)?;
+        let text = root.read_text(path, ROOT_TABLE_BYTES)?;
         let rows = text.lines().map(|line| line.split(':').map(str::to_owned).collect()).collect();
         Ok(Self { path, last, rows })
     }

@@ -3,26 +3,20 @@
 use super::incoming::normalised;
 use super::root::{Root, shown};
 use crate::base::files;
+use crate::base::limits::{ARCHIVE_BYTES, ARCHIVE_DECODER_MEMORY_BYTES, ARCHIVE_MEMBERS};
 use crate::plan::Download;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-/// The most that one download may unpack to.
-const SIZE_LIMIT: u64 = 16 << 30;
-/// The most members of one download.
-const MEMBERS_LIMIT: usize = 1_000_000;
-/// What a decoder of xz may allocate.
-const DECODER_MEMORY: u64 = 256 << 20;
-
 /// Takes the wanted members, all when none are named, without their first components.
 pub(super) fn unpack(root: &Root, source: &Path, download: &Download) -> Result<()> {
     let stream = decoder(BufReader::new(files::open(source)?)).context("opening the archive")?;
-    let mut archive = tar::Archive::new(stream.take(SIZE_LIMIT));
+    let mut archive = tar::Archive::new(stream.take(ARCHIVE_BYTES));
     let mut missing: BTreeSet<&str> = download.members.iter().map(String::as_str).collect();
     for (count, member) in archive.entries().context("reading the archive")?.enumerate() {
-        ensure!(count < MEMBERS_LIMIT, "the archive has more than {MEMBERS_LIMIT} members");
+        ensure!(count < ARCHIVE_MEMBERS, "the archive has more than {ARCHIVE_MEMBERS} members");
         let mut member = member.context("reading the archive")?;
         let raw = member.path_bytes().into_owned();
         let path = normalised(&raw).with_context(|| format!("`{}` is no path", String::from_utf8_lossy(&raw)))?;
@@ -83,7 +77,8 @@ fn decoder(mut input: impl BufRead + 'static) -> Result<Box<dyn Read>> {
     Ok(if start.starts_with(&[0x1f, 0x8b]) {
         Box::new(flate2::bufread::MultiGzDecoder::new(input))
     } else if start.starts_with(b"\xfd7zXZ\0") {
-        let stream = liblzma::stream::Stream::new_stream_decoder(DECODER_MEMORY, liblzma::stream::CONCATENATED)?;
+        let stream =
+            liblzma::stream::Stream::new_stream_decoder(ARCHIVE_DECODER_MEMORY_BYTES, liblzma::stream::CONCATENATED)?;
         Box::new(liblzma::bufread::XzDecoder::new_stream(input, stream))
     } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
         Box::new(zstd::stream::read::Decoder::with_buffer(input)?)

@@ -1,5 +1,6 @@
 //! A folder that stands for `/`: every path is resolved inside it, by the kernel, symbolic links included.
 
+use crate::base::limits::PATH_DEPTH;
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::{self as sys, AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -10,8 +11,6 @@ use std::path::{Path, PathBuf};
 
 /// Lookups that race with a rename are repeated this often.
 const LOOKUP_ATTEMPTS: usize = 16;
-/// Folders deeper than this are refused when a tree is removed.
-const DEPTH_LIMIT: usize = 256;
 
 /// An opened root. Paths are relative to it; a leading `/` is ignored.
 #[derive(Debug)]
@@ -198,7 +197,7 @@ impl Root {
         }
         let removing = || format!("removing {} in the root", shown(path.as_bytes()));
         let (folder, name) = self.parent(path.as_bytes()).with_context(removing)?;
-        remove_all(&folder, name, DEPTH_LIMIT).with_context(removing)
+        remove_all(&folder, name, PATH_DEPTH).with_context(removing)
     }
 
     /// Removes all that is in a folder and keeps the folder; no folder there is fine.

@@ -5,6 +5,7 @@ use super::deferred::Deferred;
 use super::incoming::Incoming;
 use super::root::Root;
 use crate::base::epoch::Epoch;
+use crate::base::limits::DPKG_FILE_BYTES;
 use crate::base::progress::Progress;
 use crate::sandbox::Command;
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -88,7 +89,7 @@ pub(super) fn preinst(
 
 /// The version of the target's dpkg, by its own status.
 fn dpkg_version(root: &Root) -> Result<String> {
-    let text = root.read_text(&format!("{FOLDER}/status"), super::database::FILE_LIMIT)?;
+    let text = root.read_text(&format!("{FOLDER}/status"), DPKG_FILE_BYTES)?;
     for stanza in crate::package::control::Stanzas::new(text.as_bytes()) {
         let stanza = stanza.context("reading dpkg's status")?;
         if stanza.get("Package").is_some_and(|name| name == "dpkg") {

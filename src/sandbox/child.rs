@@ -3,6 +3,7 @@
 use super::command::{Command, Spec, Stdin};
 use super::wire::{Kind, Wire};
 use super::{Worker, failure, namespaces};
+use crate::base::limits::{CAPTURE_BYTES, OUTPUT_LINE_BYTES};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use rustix::thread::UnshareFlags;
 use serde::{Deserialize, Serialize};
@@ -13,12 +14,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::Stdio;
 use std::thread::JoinHandle;
 
-/// Most bytes that are kept of each stream of a captured command.
-const CAPTURE_LIMIT: u64 = 64 << 20;
 /// How many of its last lines a failure repeats.
 const TAIL_LINES: usize = 20;
-/// Longest line in bytes that is handed on whole; the rest becomes further lines.
-const LINE_LIMIT: u64 = 16 << 10;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,9 +190,9 @@ fn listen(stream: Option<impl std::io::Read + Send + 'static>) -> JoinHandle<Res
     std::thread::spawn(move || {
         let mut heard = Vec::new();
         let Some(mut stream) = stream else { return Ok(heard) };
-        stream.by_ref().take(CAPTURE_LIMIT).read_to_end(&mut heard).context("hearing a command")?;
+        stream.by_ref().take(CAPTURE_BYTES).read_to_end(&mut heard).context("hearing a command")?;
         let beyond = std::io::copy(&mut stream, &mut std::io::sink()).context("hearing a command")?;
-        ensure!(beyond == 0, "it said {} bytes, and {CAPTURE_LIMIT} are allowed", CAPTURE_LIMIT + beyond);
+        ensure!(beyond == 0, "it said {} bytes, and {CAPTURE_BYTES} are allowed", CAPTURE_BYTES + beyond);
         Ok(heard)
     })
 }
@@ -212,7 +209,7 @@ pub(super) fn follow(command: &Command, mut log: impl FnMut(&str)) -> Result<()>
     let mut tail = VecDeque::new();
     let mut ears = BufReader::new(File::from(ears));
     let mut bytes = Vec::new();
-    while ears.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut bytes).with_context(running)? > 0 {
+    while ears.by_ref().take(OUTPUT_LINE_BYTES).read_until(b'\n', &mut bytes).with_context(running)? > 0 {
         let text = String::from_utf8_lossy(&bytes);
         let text = text.trim_end_matches(['\n', '\r']);
         log(text);

@@ -1,14 +1,13 @@
 //! Which ids a worker has: all of them for root, one plus the subordinate range for anyone else.
 
 use crate::base::hint::hinted;
+use crate::base::limits::ACCOUNTS_BYTES;
 use crate::base::process::{self, Run};
 use anyhow::{Context as _, Result};
 use std::path::{Path, PathBuf};
 
 /// Fewest ids that a Debian root needs: 0 to 65534 (`nobody`), and 65535.
 const NEEDED: u64 = 65_536;
-/// Longest file of subordinate ids or accounts that is read.
-const FILE_LIMIT: u64 = 16 << 20;
 
 /// Consecutive ids: `count` of them, from `inside` in the worker, from `outside` out here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +119,7 @@ fn covers(ranges: &[Range]) -> bool {
 
 /// The name of an account in /etc/passwd; accounts from elsewhere are found by number.
 fn account_name(uid: u64) -> Option<String> {
-    let text = crate::base::files::read(Path::new("/etc/passwd"), FILE_LIMIT).ok()?;
+    let text = crate::base::files::read(Path::new("/etc/passwd"), ACCOUNTS_BYTES).ok()?;
     String::from_utf8_lossy(&text).lines().find_map(|line| {
         let mut fields = line.split(':');
         let (name, _, number) = (fields.next()?, fields.next()?, fields.next()?);
@@ -130,7 +129,7 @@ fn account_name(uid: u64) -> Option<String> {
 
 /// 0 as the own id, then all subordinate ranges of this user, one after the other.
 fn subordinate(path: &Path, what: &str, name: Option<&str>, uid: u64, own: u64) -> Result<Vec<Range>> {
-    let text = crate::base::files::read(path, FILE_LIMIT).unwrap_or_default();
+    let text = crate::base::files::read(path, ACCOUNTS_BYTES).unwrap_or_default();
     let grants = grants(&String::from_utf8_lossy(&text));
     let mine = ranges(&grants, name, uid, own);
     if mine.iter().map(|range| range.count).sum::<u64>() > NEEDED - 1 {

@@ -1,5 +1,6 @@
 //! Frames between the processes of the sandbox: one kind byte, a length, a payload, and file descriptors alongside.
 
+use crate::base::limits::MESSAGE_BYTES;
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -11,8 +12,6 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
-/// Longest payload in bytes: a reply may list every file of a large root.
-const PAYLOAD_LIMIT: u32 = 1 << 30;
 /// Most file descriptors that travel with one frame.
 const DESCRIPTORS: usize = 2;
 /// Kind byte and payload length.
@@ -86,9 +85,9 @@ impl Wire {
 
     /// Sends one frame whole.
     pub(super) fn send(&self, kind: Kind, payload: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
-        let length = u32::try_from(payload.len()).ok().filter(|length| *length <= PAYLOAD_LIMIT);
+        let length = u32::try_from(payload.len()).ok().filter(|length| *length <= MESSAGE_BYTES);
         let Some(length) = length else {
-            bail!("a message of {} bytes exceeds the {PAYLOAD_LIMIT} bytes allowed for it", payload.len());
+            bail!("a message of {} bytes exceeds the {MESSAGE_BYTES} bytes allowed for it", payload.len());
         };
         let mut header = [kind as u8; HEADER];
         header[1..].copy_from_slice(&length.to_le_bytes());
@@ -137,7 +136,7 @@ impl Wire {
         let [kind, length @ ..] = header;
         let Some(kind) = Kind::of(kind) else { bail!("the control socket carries an unknown message {kind}") };
         let length = u32::from_le_bytes(length);
-        ensure!(length <= PAYLOAD_LIMIT, "a message of {length} bytes exceeds the {PAYLOAD_LIMIT} allowed for it");
+        ensure!(length <= MESSAGE_BYTES, "a message of {length} bytes exceeds the {MESSAGE_BYTES} allowed for it");
         let mut payload = Vec::new();
         let read = stream.take(u64::from(length)).read_to_end(&mut payload)?;
         ensure!(read == length as usize, "a message ended after {read} of {length} bytes");

@@ -1,5 +1,6 @@
 //! A folder as a sorted tree value, nothing of it lost: owners, modes, attributes, hard links.
 
+use crate::base::limits::ATTRIBUTE_BYTES;
 use crate::base::tree::{Entry, Kind, Tree};
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::{AtFlags, CWD, FileType, Stat};
@@ -7,9 +8,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-
-/// Longest extended attribute in bytes, and longest list of their names: the kernel's own limits.
-const ATTRIBUTE_LIMIT: usize = 64 << 10;
 
 /// Walks a folder. Inside a worker, ids and capabilities are those that the image will have.
 ///
@@ -93,7 +91,7 @@ impl Walk<'_> {
 
 fn attributes(place: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     let failed = || format!("reading the attributes of {}", place.display());
-    let mut buffer = vec![0; ATTRIBUTE_LIMIT];
+    let mut buffer = vec![0; ATTRIBUTE_BYTES];
     let length = match rustix::fs::llistxattr(place, &mut buffer[..]) {
         // This filesystem has none.
         Err(rustix::io::Errno::OPNOTSUPP) => 0,

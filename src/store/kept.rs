@@ -3,6 +3,7 @@
 use super::lock::Lock;
 use super::{Store, Work, work};
 use crate::base::files;
+use crate::base::limits::BOOT_ID_BYTES;
 use anyhow::{Context as _, Result};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,6 @@ pub(super) const BASES: &str = "bases";
 const UNSETTLED: &str = "unsettled";
 /// The kernel's name for the time from its start to its end.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
-/// Longest name of a boot, in bytes.
-const BOOT_LIMIT: u64 = 128;
 
 /// A root with tools to run.
 pub type Tools = Kept;
@@ -117,7 +116,7 @@ fn is_whole(folder: &Path) -> bool {
     if !mark.exists() {
         return true;
     }
-    let published = files::read(&mark, BOOT_LIMIT).ok();
+    let published = files::read(&mark, BOOT_ID_BYTES).ok();
     if published.is_none() || published != boot().ok() {
         // Another process may have settled it just now.
         return !mark.exists();
@@ -137,7 +136,7 @@ fn settle(mark: &Path) {
 }
 
 fn boot() -> Result<Vec<u8>> {
-    files::read(Path::new(BOOT), BOOT_LIMIT)
+    files::read(Path::new(BOOT), BOOT_ID_BYTES)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::{Store, work};
 use crate::base::digest::{Digest, Hasher};
+use crate::base::limits::LAYER_MANIFEST_BYTES;
 use crate::base::{files, parallel};
 
 use crate::base::tree::{Kind, Tree};
@@ -17,8 +18,6 @@ use std::path::{Path, PathBuf};
 
 /// Raised when the format changes: older layers are then made anew.
 const VERSION: u32 = 1;
-/// Longest manifest in bytes: half a kilobyte for each of a million entries.
-const MANIFEST_LIMIT: u64 = 512 << 20;
 /// How much of a file is in memory at a time.
 pub(super) const CHUNK: usize = 256 << 10;
 
@@ -107,7 +106,7 @@ impl Layer {
 }
 
 fn read_manifest(path: &Path) -> Option<Manifest> {
-    parse_manifest(&files::read(path, MANIFEST_LIMIT).ok()?)
+    parse_manifest(&files::read(path, LAYER_MANIFEST_BYTES).ok()?)
 }
 
 /// A digest as text, a line break, and the JSON that it is the digest of; anything else is no manifest.

@@ -6,7 +6,8 @@ use super::layout::{
     STRUCTURE_SIGNATURE, ShortEntry, TRAIL_SIGNATURE, UNITS_PER_LONG, short_checksum,
 };
 use super::name;
-use crate::base::size::{MIB, SECTOR};
+use crate::base::limits::{FAT_DEPTH, FAT_ENTRIES, FAT_FOLDERS_BYTES, FAT_TABLE_BYTES};
+use crate::base::size::SECTOR;
 use crate::format::{ReadAt, usize_of};
 use std::collections::BTreeSet;
 use std::io;
@@ -42,15 +43,8 @@ pub enum ReadError {
     NoFile(String),
 }
 
-/// The longest FAT that is taken into memory.
-const MAXIMUM_FAT: u64 = 16 * MIB;
-/// Entries of all folders together that are still believed.
-const MAXIMUM_ENTRIES: usize = 65_536;
 /// The longest folder: the specification's limit.
 const MAXIMUM_FOLDER: u64 = 65_536 * ENTRY as u64;
-const MAXIMUM_DEPTH: usize = 16;
-/// Bytes of all folders together: room for every believed entry with a long name.
-const MAXIMUM_FOLDERS: u64 = 32 * MIB;
 
 /// What a volume holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,7 +155,7 @@ fn geometry(boot: &BootSector, size: u64) -> Result<Geometry, ReadError> {
         (boot.root_clus.get() == ROOT_CLUSTER && boot.fs_info.get() == 1, "place of root or FSInfo"),
         (u64::from(boot.bk_boot_sec.get()) == BACKUP_SECTOR, "place of the backup"),
         (sectors * SECTOR <= size, "number of sectors"),
-        (fat_sectors * SECTOR <= MAXIMUM_FAT, "size of the FAT"),
+        (fat_sectors * SECTOR <= FAT_TABLE_BYTES, "size of the FAT"),
     ];
     if let Some((_, field)) = checks.iter().find(|(holds, _)| !holds) {
         return Err(ReadError::Field(field));
@@ -215,7 +209,7 @@ fn folder(
     depth: usize,
 ) -> Result<(), ReadError> {
     let wrong = |what| ReadError::Folder { path: path.to_owned(), what };
-    if depth > MAXIMUM_DEPTH {
+    if depth > FAT_DEPTH {
         return Err(wrong("too many folders around it"));
     }
     if !walked.folders.insert(first) {
@@ -223,7 +217,7 @@ fn folder(
     }
     let bytes = chain(source, contents, path, first, MAXIMUM_FOLDER)?;
     walked.bytes += bytes.len() as u64;
-    if walked.bytes > MAXIMUM_FOLDERS {
+    if walked.bytes > FAT_FOLDERS_BYTES {
         return Err(wrong("too many and too large folders beside it"));
     }
     let mut long: Vec<LongEntry> = Vec::new();
@@ -246,7 +240,7 @@ fn folder(
             _ => {
                 let name = spelt(&short, &long).ok_or_else(|| wrong("a malformed name"))?;
                 long.clear();
-                if contents.entries.len() >= MAXIMUM_ENTRIES {
+                if contents.entries.len() >= FAT_ENTRIES {
                     return Err(wrong("too many entries"));
                 }
                 let child = if path.is_empty() { name } else { format!("{path}/{name}") };

@@ -35,14 +35,6 @@ pub use write::{WriteError, write};
 use crate::base::epoch::Epoch;
 use std::collections::BTreeMap;
 
-/// Longest Rock Ridge name in bytes. The limit is ours: such a name fits into one directory record (255 bytes)
-/// beside its other entries, so that no continuation areas are needed.
-pub const NAME_LIMIT: usize = 128;
-/// Deepest folder. The specification says 8 levels; every reader that knows Rock Ridge or Joliet takes more.
-pub const DEPTH_LIMIT: usize = 32;
-/// Most files and folders; path tables number folders with 16 bits.
-pub const ENTRY_LIMIT: usize = 60_000;
-
 /// What a volume holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {

@@ -4,15 +4,11 @@ use super::layout::{
     DirectoryRecord, FIRST_DESCRIPTOR, FLAG_DIRECTORY, JOLIET_LEVEL_3, SECTOR, VolumeDescriptor, epoch_of,
 };
 use super::rock_ridge::{Attributes, is_folder, parse};
-use super::{Content, DEPTH_LIMIT, ENTRY_LIMIT, Entry, Volume};
+use super::{Content, Entry, Volume};
 use crate::base::epoch::Epoch;
+use crate::base::limits::{ISO_CONTINUATIONS, ISO_DEPTH, ISO_DESCRIPTORS, ISO_ENTRIES};
 use std::collections::{BTreeMap, BTreeSet};
 use zerocopy::FromBytes as _;
-
-/// Most volume descriptors before the terminator.
-const DESCRIPTOR_LIMIT: usize = 16;
-/// Most continuation areas of one record.
-const CONTINUATION_LIMIT: usize = 8;
 
 /// Why bytes are no volume that imgbuild understands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +56,7 @@ pub enum ReadError {
 pub fn read(bytes: &[u8]) -> Result<Volume, ReadError> {
     let mut primary = None;
     let mut joliet = None;
-    for index in 0..DESCRIPTOR_LIMIT {
+    for index in 0..ISO_DESCRIPTORS {
         let sector = sectors(bytes, (FIRST_DESCRIPTOR + index) as u64, SECTOR as u64).ok_or(ReadError::NoVolume)?;
         let (descriptor, _) = VolumeDescriptor::read_from_prefix(sector).map_err(|_| ReadError::NoVolume)?;
         if &descriptor.standard_identifier != b"CD001" || descriptor.version != 1 {
@@ -162,7 +158,7 @@ impl<'a> Walk<'a> {
 
     fn folder(&mut self, path: &str, place: (u32, u32), depth: usize) -> Result<(), ReadError> {
         let damaged = |what| ReadError::Record { folder: path.to_owned(), what };
-        if depth > DEPTH_LIMIT || !self.folders.insert(place.0) {
+        if depth > ISO_DEPTH || !self.folders.insert(place.0) {
             return Err(ReadError::TooMuch("folders within folders"));
         }
         self.count(u64::from(place.1))?;
@@ -196,7 +192,7 @@ impl<'a> Walk<'a> {
     ) -> Result<(), ReadError> {
         let damaged = |what| ReadError::Record { folder: folder.to_owned(), what };
         self.seen += 1;
-        if self.seen > ENTRY_LIMIT {
+        if self.seen > ISO_ENTRIES {
             return Err(ReadError::TooMuch("files and folders that we would write"));
         }
         let place = record.extent.get().zip(record.data_length.get());
@@ -230,7 +226,7 @@ impl<'a> Walk<'a> {
     fn attributes(&self, area: &[u8], is_directory: bool) -> Result<(String, u32), &'static str> {
         let mut attributes = Attributes::default();
         parse(area.get(self.skip..).unwrap_or_default(), &mut attributes).ok_or("its system use entries")?;
-        for _ in 0..CONTINUATION_LIMIT {
+        for _ in 0..ISO_CONTINUATIONS {
             let Some((sector, offset, length)) = attributes.continued.take() else { break };
             let all = sectors(self.bytes, sector.into(), SECTOR as u64).ok_or("its continuation")?;
             let end = u64::from(offset) + u64::from(length);

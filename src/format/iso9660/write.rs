@@ -5,8 +5,9 @@ use super::layout::{
     Both16, Both32, DirectoryRecord, FIRST_DESCRIPTOR, FLAG_DIRECTORY, JOLIET_LEVEL_3, NO_LONG_TIME, SECTOR,
     VolumeDescriptor, long_time, short_time,
 };
-use super::{Content, DEPTH_LIMIT, ENTRY_LIMIT, NAME_LIMIT, Volume, names, rock_ridge};
+use super::{Content, Volume, names, rock_ridge};
 use crate::base::epoch::Epoch;
+use crate::base::limits::{ISO_DEPTH, ISO_ENTRIES, ISO_NAME_BYTES};
 use zerocopy::IntoBytes as _;
 
 /// Why a volume cannot be written.
@@ -16,13 +17,13 @@ pub enum WriteError {
     #[error("`{0}` is no volume label: 1 to 16 characters of ASCII letters, digits, `_`, `-` and `.`")]
     Label(String),
     /// A path is not relative and plain, or a name is too long.
-    #[error("`{0}` is no path within a volume: names of 1 to {NAME_LIMIT} bytes, at most {DEPTH_LIMIT} of them")]
+    #[error("`{0}` is no path within a volume: names of 1 to {ISO_NAME_BYTES} bytes, at most {ISO_DEPTH} of them")]
     Path(String),
     /// Something lies below a file.
     #[error("`{0}` lies below a file")]
     BelowFile(String),
     /// Too many of them.
-    #[error("{0} files and folders: a volume holds at most {ENTRY_LIMIT}")]
+    #[error("{0} files and folders: a volume holds at most {ISO_ENTRIES}")]
     TooMany(usize),
     /// A file or the volume exceeds what 32 bits can number.
     #[error("{0} bytes exceed the 4 GiB that a file may have, or the volume 8 TiB")]
@@ -99,9 +100,9 @@ fn check(volume: &Volume) -> Result<(), WriteError> {
     let mut above = std::collections::BTreeSet::new();
     for path in volume.entries.keys() {
         let wrong = |part: &str| {
-            part.is_empty() || part.len() > NAME_LIMIT || part == "." || part == ".." || part.contains('\0')
+            part.is_empty() || part.len() > ISO_NAME_BYTES || part == "." || part == ".." || part.contains('\0')
         };
-        if path.split('/').any(wrong) || path.split('/').count() > DEPTH_LIMIT {
+        if path.split('/').any(wrong) || path.split('/').count() > ISO_DEPTH {
             return Err(WriteError::Path(path.clone()));
         }
         for (end, _) in path.match_indices('/') {
@@ -112,12 +113,12 @@ fn check(volume: &Volume) -> Result<(), WriteError> {
             above.insert(parent);
         }
         let count = volume.entries.len() + above.len();
-        if count > 2 * ENTRY_LIMIT {
+        if count > 2 * ISO_ENTRIES {
             return Err(WriteError::TooMany(count));
         }
     }
     let count = volume.entries.keys().map(String::as_str).chain(above).collect::<std::collections::BTreeSet<_>>().len();
-    if count > ENTRY_LIMIT { Err(WriteError::TooMany(count)) } else { Ok(()) }
+    if count > ISO_ENTRIES { Err(WriteError::TooMany(count)) } else { Ok(()) }
 }
 
 /// Lists a tree's folders and places its path tables.
@@ -225,7 +226,7 @@ fn record(place: (u32, u32), length: usize, identifier: usize, folder: bool, epo
 fn path_table(out: &mut Vec<u8>, tree: &Tree, big: bool) {
     for (folder, place) in tree.folders.iter().zip(&tree.places) {
         out.extend([u8::try_from(folder.identifier.len()).unwrap_or(u8::MAX), 0]);
-        // Folders are numbered from 1; their number is bounded by ENTRY_LIMIT.
+        // Folders are numbered from 1; their number is bounded by ISO_ENTRIES.
         let parent = u16::try_from(folder.parent + 1).unwrap_or(u16::MAX);
         if big {
             out.extend(place.0.to_be_bytes());

@@ -1,9 +1,6 @@
 //! LVM's configuration text as a tree. Bounded in depth and number of nodes.
 
-/// Depth of nested sections that is still believed; LVM itself uses four.
-const MAXIMUM_DEPTH: usize = 8;
-/// Settings and sections that are still believed.
-const MAXIMUM_NODES: usize = 100_000;
+use crate::base::limits::{LVM_DEPTH, LVM_NODES};
 
 /// Why a text could not be parsed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -101,7 +98,7 @@ impl Parser<'_> {
     }
 
     fn section(&mut self, depth: usize) -> Result<Section, TextError> {
-        if depth > MAXIMUM_DEPTH {
+        if depth > LVM_DEPTH {
             return self.wrong("sections are nested too deeply");
         }
         let mut section = Section::default();
@@ -117,7 +114,7 @@ impl Parser<'_> {
                 Some(_) => {}
             }
             self.nodes += 1;
-            if self.nodes > MAXIMUM_NODES {
+            if self.nodes > LVM_NODES {
                 return self.wrong("too many settings");
             }
             let name = self.word()?;
@@ -164,7 +161,7 @@ impl Parser<'_> {
                 let mut values = Vec::new();
                 while self.peek() != Some(b']') {
                     self.nodes += 1;
-                    if self.nodes > MAXIMUM_NODES {
+                    if self.nodes > LVM_NODES {
                         return self.wrong("too many settings");
                     }
                     values.push(self.value(false)?);

@@ -5,13 +5,12 @@ use super::layout::{
     CLUSTER, CLUSTER_BITS, COMPRESSED, COMPRESSED_OFFSET_BITS, COMPRESSED_UNIT, COPIED, Compression, Header,
     INCOMPATIBLE_COMPRESSION, L2_ENTRIES, MAGIC, OFFSET_MASK, REFCOUNT_ORDER,
 };
+use crate::base::limits::QCOW2_L1_BYTES;
 use crate::format::{ReadAt, usize_of};
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use zerocopy::FromBytes as _;
 
-/// The L1 table that QEMU still opens: 32 MiB.
-const MAXIMUM_L1_BYTES: u64 = 32 << 20;
 /// A cluster that reads as zeros, whatever its offset says.
 const ZERO: u64 = 1;
 
@@ -91,7 +90,7 @@ impl<S: ReadAt> Reader<S> {
         };
         let size = header.size.get();
         let entries = size.div_ceil(CLUSTER * L2_ENTRIES);
-        if size == 0 || u64::from(header.l1_size.get()) < entries || entries * 8 > MAXIMUM_L1_BYTES {
+        if size == 0 || u64::from(header.l1_size.get()) < entries || entries * 8 > QCOW2_L1_BYTES {
             return Err(ReadError::Field("size"));
         }
         let l1 = words(&source.read_vec(header.l1_table_offset.get(), usize_of(entries * 8))?);

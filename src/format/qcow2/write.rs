@@ -4,6 +4,7 @@ use super::layout::{
     CLUSTER, CLUSTER_BITS, COMPRESSED, COMPRESSED_OFFSET_BITS, COMPRESSED_UNIT, COPIED, Compression, Header,
     INCOMPATIBLE_COMPRESSION, L2_ENTRIES, MAGIC, REFCOUNT_ORDER, REFCOUNTS_PER_BLOCK,
 };
+use crate::base::limits::QCOW2_L1_BYTES;
 use crate::format::{is_zero, usize_of};
 use std::collections::BTreeMap;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -16,8 +17,6 @@ const ZLIB_LEVEL: u32 = 6;
 const ZLIB_WINDOW_BITS: u8 = 12;
 const REFCOUNT_TABLE_OFFSET: u64 = CLUSTER;
 const L1_OFFSET: u64 = 2 * CLUSTER;
-/// The L1 table that QEMU still opens: 32 MiB.
-const MAXIMUM_L1_ENTRIES: u64 = (32 << 20) / 8;
 
 /// Why an image could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +125,7 @@ impl<W: Write + Seek> Writer<W> {
     /// When the size is impossible or the sink fails.
     pub fn new(mut sink: W, size: u64, compression: Compression) -> Result<Self, WriteError> {
         let l1_entries = size.div_ceil(CLUSTER * L2_ENTRIES);
-        if !size.is_multiple_of(512) || size == 0 || l1_entries > MAXIMUM_L1_ENTRIES {
+        if !size.is_multiple_of(512) || size == 0 || l1_entries > QCOW2_L1_BYTES / 8 {
             return Err(WriteError::Size(size));
         }
         let position = L1_OFFSET + (l1_entries * 8).next_multiple_of(CLUSTER);

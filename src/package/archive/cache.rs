@@ -2,14 +2,12 @@
 
 use crate::base::digest::Digest;
 use crate::base::files;
+use crate::base::limits::RELEASE_BYTES;
 use crate::store::packages::in_use;
 use anyhow::{Context as _, Result};
 use rustix::fs::{FlockOperation, flock};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
-
-/// Bytes of a Release file, at most. Debian's unstable has some 250 KB.
-pub(super) const RELEASE_LIMIT: u64 = 32 << 20;
 
 /// How files begin that are still being unpacked.
 const UNPACKING: &str = "new-";
@@ -87,7 +85,7 @@ pub fn prune_indices(cache: &Path) -> Result<u64> {
     let mut freed = 0;
     for repository in folders(&cache.join("indices"))? {
         for suite in folders(&repository)? {
-            let release = |name: &str| files::read(&suite.join(name), RELEASE_LIMIT).unwrap_or_default();
+            let release = |name: &str| files::read(&suite.join(name), RELEASE_BYTES).unwrap_or_default();
             let listed = [release("InRelease"), release("Release")].concat();
             let listed = String::from_utf8_lossy(&listed);
             for entry in std::fs::read_dir(&suite).with_context(|| format!("reading {}", suite.display()))? {

@@ -1,12 +1,8 @@
 //! Indices come as xz, gz, zst or plain; all are bounded while they are unpacked.
 
 use crate::base::digest::{Digest, Hasher};
+use crate::base::limits::{INDEX_DECODER_MEMORY_BYTES, ZSTD_WINDOW_LOG};
 use std::io::{self, BufReader, Read, Write};
-
-/// Memory of the xz decoder, at most: archives use dictionaries of up to 64 MiB.
-const XZ_MEMORY_LIMIT: u64 = 256 << 20;
-/// Window of the zstd decoder, at most, as a power of two.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// How an index is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +70,15 @@ impl Packing {
         let packed = BufReader::with_capacity(1 << 16, packed);
         Ok(match self {
             Self::Xz => {
-                let stream =
-                    liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY_LIMIT, liblzma::stream::CONCATENATED)?;
+                let stream = liblzma::stream::Stream::new_stream_decoder(
+                    INDEX_DECODER_MEMORY_BYTES,
+                    liblzma::stream::CONCATENATED,
+                )?;
                 Box::new(liblzma::bufread::XzDecoder::new_stream(packed, stream))
             }
             Self::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG)?;
                 Box::new(decoder)
             }
             // A single-member decoder would stop silently after the first of several members.

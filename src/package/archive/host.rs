@@ -4,14 +4,11 @@
 
 use crate::base::files;
 use crate::base::hint::hinted;
+use crate::base::limits::{HOST_LIST_BYTES, HOST_LISTS};
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Bytes of one list of sources, at most.
-const SOURCES_LIMIT: u64 = 1 << 20;
-/// Lists of sources that are looked at, at most.
-const LISTS_LIMIT: usize = 1000;
 const DEBIAN_SUITES: [&str; 14] = [
     "buster",
     "bullseye",
@@ -60,13 +57,13 @@ impl HostMirrors {
         let apt = root.join("etc/apt");
         let mut lists = vec![apt.join("sources.list")];
         let mut more: Vec<PathBuf> = std::fs::read_dir(apt.join("sources.list.d"))
-            .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).take(LISTS_LIMIT).collect())
+            .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).take(HOST_LISTS).collect())
             .unwrap_or_default();
         more.sort();
         lists.extend(more);
         let mut mirrors = BTreeMap::new();
         for list in lists {
-            let Ok(bytes) = files::read(&list, SOURCES_LIMIT) else { continue };
+            let Ok(bytes) = files::read(&list, HOST_LIST_BYTES) else { continue };
             let text = String::from_utf8_lossy(&bytes);
             let sources = match list.extension().and_then(|extension| extension.to_str()) {
                 Some("list") => one_line(&text),
@@ -219,7 +216,7 @@ fn follow(root: &Path, url: &str) -> Option<String> {
     let url = match url.strip_prefix("mirror+file:") {
         Some(list) => {
             let list = root.join(list.trim_start_matches('/'));
-            let bytes = files::read(&list, SOURCES_LIMIT).ok()?;
+            let bytes = files::read(&list, HOST_LIST_BYTES).ok()?;
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let lines = text.lines().map(|line| line.split('#').next().unwrap_or("").trim());
             lines.filter_map(|line| line.split_ascii_whitespace().next()).next()?.to_owned()

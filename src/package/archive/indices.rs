@@ -1,6 +1,6 @@
 //! Fetching and verifying the Release file of a suite, then the `Packages` files that it vouches for.
 
-use super::cache::{RELEASE_LIMIT, SuiteCache};
+use super::cache::SuiteCache;
 use super::decompress::{PREFERRED, Packing, unpack};
 use super::release::{Listed, Release};
 use super::values::Index;
@@ -8,6 +8,7 @@ use super::{ClientOptions, location};
 use crate::base::digest::Digest;
 use crate::base::files;
 use crate::base::hint::{Remedy as _, hinted};
+use crate::base::limits::{INDEX_BYTES, RELEASE_BYTES, RELEASE_SIGNATURE_BYTES};
 use crate::base::progress::Phase;
 use crate::package::download::{Arrived, DownloadError, Downloader, Request, join, shown};
 use crate::package::openpgp::{Certificates, Verified, verify_clear_signed, verify_detached};
@@ -15,10 +16,6 @@ use crate::plan::Repository;
 use anyhow::{Context as _, Result, bail};
 use std::path::PathBuf;
 
-/// Bytes of the signatures beside a Release file, at most.
-const SIGNATURE_LIMIT: u64 = 1 << 20;
-/// Bytes of an unpacked index, at most. Debian's main has 57 MB, Ubuntu's universe 70 MB.
-const INDEX_LIMIT: u64 = 1 << 30;
 /// apt's pin priority where nobody chose one.
 const DEFAULT_PRIORITY: i32 = 500;
 /// apt's pin priority of a suite that says `NotAutomatic: yes`.
@@ -137,7 +134,7 @@ impl<'a> Suite<'a> {
         let name = &self.repository.name;
         let fetch = |file: &str, limit: u64| read(file, limit).map_err(|error| remedied(error, Some(name)));
         self.cache.staging()?;
-        if let Some(bytes) = fetch("InRelease", RELEASE_LIMIT)? {
+        if let Some(bytes) = fetch("InRelease", RELEASE_BYTES)? {
             let url = join(folder, "InRelease");
             let verified = verify_clear_signed(&bytes, keyring, self.now());
             let verified = distrust(&bytes, &url, verified)?;
@@ -145,7 +142,7 @@ impl<'a> Suite<'a> {
             return Ok(verified);
         }
         let url = join(folder, "Release");
-        let Some(bytes) = fetch("Release", RELEASE_LIMIT)? else {
+        let Some(bytes) = fetch("Release", RELEASE_BYTES)? else {
             return Err(hinted(
                 format!("{} has neither InRelease nor Release", shown(folder)),
                 format!(
@@ -153,7 +150,7 @@ impl<'a> Suite<'a> {
                 ),
             ));
         };
-        let signatures = fetch("Release.gpg", SIGNATURE_LIMIT)?.unwrap_or_default();
+        let signatures = fetch("Release.gpg", RELEASE_SIGNATURE_BYTES)?.unwrap_or_default();
         let verified = distrust(&bytes, &url, verify_detached(&bytes, &signatures, keyring, self.now()))?;
         files::write_atomic(&self.cache.release("Release.gpg"), &signatures)?;
         files::write_atomic(&self.cache.release("Release"), &bytes)?;
@@ -165,7 +162,7 @@ impl<'a> Suite<'a> {
     fn cached_release(&self, keyring: &Certificates) -> Result<Verified> {
         let path = self.cache.release("InRelease");
         if path.exists() {
-            let bytes = files::read(&path, RELEASE_LIMIT)?;
+            let bytes = files::read(&path, RELEASE_BYTES)?;
             return distrust(&bytes, &path.display().to_string(), verify_clear_signed(&bytes, keyring, None));
         }
         let path = self.cache.release("Release");
@@ -175,8 +172,8 @@ impl<'a> Suite<'a> {
                 "run once without `--offline`",
             ));
         }
-        let bytes = files::read(&path, RELEASE_LIMIT)?;
-        let signatures = files::read(&self.cache.release("Release.gpg"), SIGNATURE_LIMIT)?;
+        let bytes = files::read(&path, RELEASE_BYTES)?;
+        let signatures = files::read(&self.cache.release("Release.gpg"), RELEASE_SIGNATURE_BYTES)?;
         distrust(&bytes, &path.display().to_string(), verify_detached(&bytes, &signatures, keyring, None))
     }
 
@@ -244,7 +241,7 @@ impl<'a> Suite<'a> {
         }
         let promised = plain.map(|plain| (plain.size, plain.sha256));
         let (file, (size, sha256)) = self.cache.fill(|out| {
-            let unpacked = unpack(packing, files::open(&packed_file)?, out, promised, INDEX_LIMIT);
+            let unpacked = unpack(packing, files::open(&packed_file)?, out, promised, INDEX_BYTES);
             let (size, sha256) = unpacked.with_context(|| format!("unpacking `{name}`"))?;
             Ok((sha256, (size, sha256)))
         })?;
@@ -279,8 +276,8 @@ impl<'a> Suite<'a> {
             self.downloader.fetch(&request, &staging, &|bytes| phase.item(bytes, format!("{} {name}", self.suite)))
         };
         self.cache.staging()?;
-        if listed.size > INDEX_LIMIT {
-            bail!("`{name}` has {} bytes, at most {INDEX_LIMIT} are read", listed.size);
+        if listed.size > INDEX_BYTES {
+            bail!("`{name}` has {} bytes, at most {INDEX_BYTES} are read", listed.size);
         }
         if release.by_hash {
             let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);

@@ -5,6 +5,7 @@ use super::release::plain;
 use super::{ClientOptions, location};
 use crate::base::digest::Digest;
 use crate::base::hint::hinted;
+use crate::base::limits::DOWNLOAD_BYTES;
 use crate::base::parallel;
 use crate::base::progress::{Phase, Progress, Unit};
 use crate::package::download::{DownloadError, Downloader, Request, join, shown};
@@ -15,8 +16,6 @@ use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Bytes of a pinned download whose size is not known, at most.
-const FILE_LIMIT: u64 = 16 << 30;
 /// Names listed in one message.
 const NAMES_SHOWN: usize = 10;
 
@@ -158,7 +157,7 @@ impl Fetcher<'_> {
         }
         let phase = progress.phase("download", 0, Unit::Bytes);
         let told = |bytes: u64| phase.item(bytes, file.name.clone());
-        self.download(url, None, FILE_LIMIT, &file.sha256, None, &told).map_err(|error| {
+        self.download(url, None, DOWNLOAD_BYTES, &file.sha256, None, &told).map_err(|error| {
             let other = crate::base::hint::find::<DownloadError>(&error)
                 .is_some_and(|error| matches!(error, DownloadError::Digest { .. }));
             let error = error.context(format!("fetching {}", file.name));

@@ -6,10 +6,9 @@ use super::date;
 use super::values::ReleaseInfo;
 use crate::base::digest::Digest;
 use crate::base::epoch::Epoch;
+use crate::base::limits::RELEASE_FILES;
 use std::collections::BTreeMap;
 
-/// Files listed in one Release file, at most. Debian's unstable lists some 4,000 per digest.
-const FILES_LIMIT: usize = 200_000;
 /// How far an archive's clock may run ahead of ours, in seconds.
 const CLOCK_SKEW_SECONDS: i64 = 24 * 3600;
 
@@ -264,8 +263,8 @@ fn files(value: &str) -> Result<BTreeMap<String, Listed>, ReleaseError> {
             return Err(ReleaseError::Path { path: path.to_owned() });
         }
         found.insert(path.to_owned(), Listed { size, sha256 });
-        if found.len() > FILES_LIMIT {
-            return Err(ReleaseError::TooMany { limit: FILES_LIMIT });
+        if found.len() > RELEASE_FILES {
+            return Err(ReleaseError::TooMany { limit: RELEASE_FILES });
         }
     }
     Ok(found)

@@ -3,10 +3,8 @@
 //! Everything is borrowed from the input, so that an index of 60 MB is walked without copying. Strict: no comments, no
 //! duplicate fields, no carriage returns, UTF-8 only.
 
+use crate::base::limits::STANZA_FIELDS;
 use std::fmt;
-
-/// The most fields that one stanza may have.
-pub const FIELDS_LIMIT: usize = 256;
 
 /// Why control data was refused, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +27,7 @@ pub enum Problem {
     NothingToContinue,
     /// A field that this stanza has already.
     Twice(String),
-    /// More than [`FIELDS_LIMIT`] fields.
+    /// More than [`STANZA_FIELDS`] fields.
     TooMany,
     /// One stanza was expected.
     NotOne(usize),
@@ -42,7 +40,7 @@ impl fmt::Display for Problem {
             Self::NoField(line) => write!(f, "`{}` is no `Field: value` line", line.escape_debug()),
             Self::NothingToContinue => f.write_str("a line begins with a space, but there is no field to continue"),
             Self::Twice(name) => write!(f, "the field `{name}` is there twice"),
-            Self::TooMany => write!(f, "there are more than {FIELDS_LIMIT} fields"),
+            Self::TooMany => write!(f, "there are more than {STANZA_FIELDS} fields"),
             Self::NotOne(found) => write!(f, "{found} stanzas were found, one was expected"),
         }
     }
@@ -128,7 +126,7 @@ impl<'a> Stanzas<'a> {
             if fields.iter().any(|(known, _)| known.len() == name.len() && known.eq_ignore_ascii_case(name)) {
                 return Err(Problem::Twice(name.to_owned()));
             }
-            if fields.len() == FIELDS_LIMIT {
+            if fields.len() == STANZA_FIELDS {
                 return Err(Problem::TooMany);
             }
             begin = start + name.len() + 1;

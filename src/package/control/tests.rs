@@ -25,7 +25,7 @@ fn stanzas_with_continuations_are_read() {
 
 #[test]
 fn malformed_texts_are_refused_with_their_line() {
-    let many: String = (0..=FIELDS_LIMIT).map(|n| format!("F{n}: x\n")).collect();
+    let many: String = (0..=STANZA_FIELDS).map(|n| format!("F{n}: x\n")).collect();
     let cases = [
         (" x\n", "line 1: a line begins with a space, but there is no field to continue"),
         ("A: b\nnonsense\n", "line 2: `nonsense` is no `Field: value` line"),

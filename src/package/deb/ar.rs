@@ -1,14 +1,13 @@
 //! The common ar format as far as deb(5) uses it: a magic line, then headers of 60 bytes with contents padded to even.
 
 use super::{DebError, Source};
+use crate::base::limits::DEB_MEMBERS;
 use std::io::Read as _;
 
 /// First bytes of the archive.
 pub(super) const MAGIC: &[u8; 8] = b"!<arch>\n";
 /// Length of a member's header.
 pub(super) const HEADER_LENGTH: u64 = 60;
-/// A package has three members and perhaps a few signatures.
-const MEMBERS_LIMIT: usize = 32;
 
 /// Where a member's contents lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +48,8 @@ pub(super) fn members(source: &Source) -> Result<Vec<Member>, DebError> {
         if found.iter().any(|member| member.name == name) {
             return Err(refuse(offset, format!("member `{name}` is there twice")));
         }
-        if found.len() == MEMBERS_LIMIT {
-            return Err(refuse(offset, format!("there are more than {MEMBERS_LIMIT} members")));
+        if found.len() == DEB_MEMBERS {
+            return Err(refuse(offset, format!("there are more than {DEB_MEMBERS} members")));
         }
         found.push(Member { name, offset: start, length });
         offset = (start + length).next_multiple_of(2);

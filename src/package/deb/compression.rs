@@ -1,13 +1,7 @@
 //! Decoders for what deb(5) allows inside a package, each bounded in memory and output.
 
+use crate::base::limits::{DEB_DECODER_MEMORY_BYTES, ZSTD_WINDOW_LOG};
 use std::io::{self, BufReader, Read};
-
-/// The most that one `data.tar` may unpack to: far above any real package, far below what fills a disk unseen.
-pub const DATA_LIMIT: u64 = 64 << 30;
-/// The most memory that one decoder may ask for (xz -9 needs 65 MiB, zstd --ultra 22 needs 128 MiB).
-pub const DECODER_MEMORY_LIMIT: u64 = 160 << 20;
-/// Base-2 logarithm of the largest zstd window accepted, which is also the library's own default.
-const ZSTD_WINDOW_LOG: u32 = 27;
 
 /// How a member is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +40,10 @@ impl Compression {
             Self::None => Box::new(Limited::new(input, limit)),
             Self::Gzip => Box::new(Limited::new(flate2::bufread::MultiGzDecoder::new(input), limit)),
             Self::Xz => {
-                let stream =
-                    liblzma::stream::Stream::new_stream_decoder(DECODER_MEMORY_LIMIT, liblzma::stream::CONCATENATED)?;
+                let stream = liblzma::stream::Stream::new_stream_decoder(
+                    DEB_DECODER_MEMORY_BYTES,
+                    liblzma::stream::CONCATENATED,
+                )?;
                 Box::new(Limited::new(liblzma::bufread::XzDecoder::new_stream(input, stream), limit))
             }
             Self::Zstd => {

@@ -1,14 +1,10 @@
 //! `control.tar` in memory: the control file, maintainer scripts, conffiles, triggers, md5sums, ...
 
 use super::DebError;
+use crate::base::limits::DEB_CONTROL_FILES;
 use crate::package::control::{self, Stanza};
 use std::collections::BTreeMap;
 use std::io::Read;
-
-/// The most that one `control.tar` may unpack to (the largest in Debian has 6 MiB of md5sums).
-pub const CONTROL_LIMIT: u64 = 64 << 20;
-/// The most files that one `control.tar` may hold.
-pub const CONTROL_FILES_LIMIT: usize = 256;
 
 /// One control file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +42,8 @@ impl ControlArchive {
             if name.is_empty() || name.starts_with('.') || !name.bytes().all(sane) {
                 return Err(DebError::Control(format!("`{}` is no name of a control file", name.escape_debug())));
             }
-            if files.len() == CONTROL_FILES_LIMIT {
-                return Err(DebError::Control(format!("there are more than {CONTROL_FILES_LIMIT} files")));
+            if files.len() == DEB_CONTROL_FILES {
+                return Err(DebError::Control(format!("there are more than {DEB_CONTROL_FILES} files")));
             }
             let mode = entry.header().mode().map_err(damaged)? & 0o7777;
             let mut bytes = Vec::new();

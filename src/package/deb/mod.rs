@@ -7,9 +7,10 @@ mod ar;
 mod compression;
 mod control;
 
-pub use compression::{Compression, DATA_LIMIT, DECODER_MEMORY_LIMIT};
-pub use control::{CONTROL_FILES_LIMIT, CONTROL_LIMIT, ControlArchive, ControlFile};
+pub use compression::Compression;
+pub use control::{ControlArchive, ControlFile};
 
+use crate::base::limits::{DEB_CONTROL_BYTES, DEB_DATA_BYTES};
 use crate::package::control::ControlError;
 use ar::Member;
 use std::fs::File;
@@ -112,16 +113,16 @@ impl Deb {
     /// # Errors
     /// When it is damaged, holds anything but plain files, or exceeds a limit.
     pub fn control(&self) -> Result<ControlArchive, DebError> {
-        ControlArchive::read(self.stream(self.control, CONTROL_LIMIT)?)
+        ControlArchive::read(self.stream(self.control, DEB_CONTROL_BYTES)?)
     }
 
     /// The decompressed `data.tar` as a stream; may be asked for any number of times. Reading fails when the data is
-    /// damaged or exceeds [`DATA_LIMIT`].
+    /// damaged or exceeds [`DEB_DATA_BYTES`].
     ///
     /// # Errors
     /// When the decoder cannot be set up.
     pub fn data(&self) -> Result<Box<dyn Read + Send>, DebError> {
-        self.stream(self.data, DATA_LIMIT)
+        self.stream(self.data, DEB_DATA_BYTES)
     }
 
     /// Length of the whole package in bytes.

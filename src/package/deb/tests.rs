@@ -1,6 +1,7 @@
 //! Packages made here, whole and damaged, through the reader.
 
 use super::*;
+use crate::base::limits::{DEB_CONTROL_BYTES, DEB_CONTROL_FILES};
 use proptest::prelude::*;
 use std::io::Write as _;
 
@@ -146,8 +147,7 @@ fn other_archives_are_refused_with_the_reason() {
 
 #[test]
 fn control_archives_without_sense_are_refused() {
-    let many: Vec<(String, &[u8], u32)> =
-        (0..=CONTROL_FILES_LIMIT).map(|n| (format!("f{n}"), &b""[..], 0o644)).collect();
+    let many: Vec<(String, &[u8], u32)> = (0..=DEB_CONTROL_FILES).map(|n| (format!("f{n}"), &b""[..], 0o644)).collect();
     let many: Vec<(&str, &[u8], u32)> = many.iter().map(|(name, bytes, mode)| (name.as_str(), *bytes, *mode)).collect();
     let cases: Vec<(Vec<u8>, &str)> = vec![
         (tar(&[]), "control archive: the file `control` is missing"),
@@ -164,7 +164,7 @@ fn control_archives_without_sense_are_refused() {
 
 #[test]
 fn bombs_are_stopped_at_the_limit() {
-    let zeros = vec![0; CONTROL_LIMIT as usize + 1];
+    let zeros = vec![0; DEB_CONTROL_BYTES as usize + 1];
     for suffix in ["", ".gz", ".zst"] {
         let name = format!("control.tar{suffix}");
         let bomb = compress(&zeros, suffix);

@@ -14,6 +14,7 @@ pub use error::DownloadError;
 pub use landing::Arrived;
 
 use crate::base::digest::Digest;
+use crate::base::limits::{DOWNLOAD_CONNECT_TIME, DOWNLOAD_FAILURES, DOWNLOAD_SILENCE_TIME, DOWNLOAD_WAIT_TIME};
 use landing::Landing;
 use std::fs::File;
 use std::path::Path;
@@ -39,11 +40,11 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self {
-            attempts: 5,
+            attempts: DOWNLOAD_FAILURES,
             wait: Duration::from_millis(300),
-            longest_wait: Duration::from_secs(8),
-            connect: Duration::from_secs(15),
-            stall: Duration::from_secs(30),
+            longest_wait: DOWNLOAD_WAIT_TIME,
+            connect: DOWNLOAD_CONNECT_TIME,
+            stall: DOWNLOAD_SILENCE_TIME,
         }
     }
 }

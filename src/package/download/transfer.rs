@@ -3,6 +3,7 @@
 use super::error::DownloadError;
 use super::landing::Landing;
 use super::{Patience, Request, proxy, shown};
+use crate::base::limits::{DOWNLOAD_ATTEMPTS, DOWNLOAD_REDIRECTIONS, DOWNLOAD_RETRY_AFTER_TIME};
 use std::io::Read;
 use std::time::Duration;
 use ureq::http::{Response, header};
@@ -13,12 +14,6 @@ use ureq::{Agent, Body};
 const CHUNK: usize = 1 << 18;
 /// Bytes that count as progress, so that a server that cuts every connection is left eventually.
 const PROGRESS: u64 = 1 << 16;
-/// Attempts for one file at all, however much progress each makes.
-const ATTEMPTS_LIMIT: u32 = 100;
-/// Redirections followed for one request.
-const REDIRECTIONS_LIMIT: usize = 10;
-/// A server's wish for a pause is heard up to this long.
-const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(30);
 
 /// One agent for each scheme, because each has its own proxy in the environment.
 #[derive(Debug)]
@@ -114,14 +109,14 @@ impl Agents {
                 Err(Stop::Again { reason, status, pause }) => (reason, status, pause),
             };
             failures = if landing.length() >= before + PROGRESS { 1 } else { failures + 1 };
-            if failures >= patience.attempts || attempt >= ATTEMPTS_LIMIT {
+            if failures >= patience.attempts || attempt >= DOWNLOAD_ATTEMPTS {
                 return Err(match status {
                     Some(status) => DownloadError::Status { url: url(), status, attempts: attempt },
                     None => DownloadError::Failed { url: url(), reason: format!("{reason} ({attempt} attempts)") },
                 });
             }
             let wait = patience.wait.saturating_mul(1 << (failures - 1).min(10)).min(patience.longest_wait);
-            std::thread::sleep(pause.map_or(wait, |pause| pause.min(RETRY_AFTER_LIMIT).max(wait)));
+            std::thread::sleep(pause.map_or(wait, |pause| pause.min(DOWNLOAD_RETRY_AFTER_TIME).max(wait)));
         }
         Ok(())
     }
@@ -181,7 +176,7 @@ impl Agents {
     fn ask(&self, request: &Request<'_>, start: u64, validator: Option<&str>) -> Result<Response<Body>, Stop> {
         let failed = |reason: &str| DownloadError::Failed { url: shown(request.url), reason: reason.to_owned() };
         let mut url = request.url.to_owned();
-        for _ in 0..REDIRECTIONS_LIMIT {
+        for _ in 0..DOWNLOAD_REDIRECTIONS {
             let agent = if url.starts_with("https:") { &self.https } else { &self.http };
             let agent = agent.as_ref().map_err(|proxy| DownloadError::Proxy { proxy: proxy.clone() })?;
             let mut call = agent.get(&url);

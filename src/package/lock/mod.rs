@@ -15,14 +15,13 @@ pub(super) use read::is_relative;
 pub(super) use values::{BASE, ROLE_BASE, TOOLS};
 pub use values::{Lock, Locked, LockedRelease, Section, Set};
 
+use crate::base::limits::LOCK_BYTES;
 use crate::base::{files, hint::Remedy as _};
 use anyhow::{Context as _, Result};
 use std::path::Path;
 
 /// The version of the format that is written and read.
 pub const FORMAT_VERSION: u64 = 1;
-/// The longest lock file that is read, in bytes.
-pub const LOCK_LIMIT: u64 = 256 << 20;
 /// The repository of `.deb` files that lie beside the documents.
 pub const LOCAL: &str = "local";
 
@@ -35,7 +34,7 @@ impl Lock {
         if !path.try_exists().with_context(|| format!("looking for {}", path.display()))? {
             return Ok(Self::default());
         }
-        let bytes = files::read(path, LOCK_LIMIT)?;
+        let bytes = files::read(path, LOCK_BYTES)?;
         let text = String::from_utf8(bytes).map_err(|_| LockError::NotText);
         let lock = text.and_then(|text| Self::parse(&text));
         match lock {

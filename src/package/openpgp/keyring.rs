@@ -1,11 +1,10 @@
 //! Keyrings: several certificates, as one binary file or as any number of armoured blocks.
 
 use super::refusal::KeyringError;
+use crate::base::limits::KEYRING_BYTES;
 use pgp::composed::{Deserializable as _, SignedPublicKey};
 use pgp::types::KeyDetails as _;
 
-/// Bytes of a keyring, at most. Debian's whole archive keyring has 60 KiB.
-const KEYRING_LIMIT: usize = 4 << 20;
 const BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
 const END: &str = "-----END PGP PUBLIC KEY BLOCK-----";
 
@@ -22,8 +21,8 @@ impl Certificates {
     /// # Errors
     /// When there is no certificate in it at all.
     pub fn read(name: &str, bytes: &[u8]) -> Result<Self, KeyringError> {
-        if bytes.len() > KEYRING_LIMIT {
-            return Err(KeyringError::TooLong { name: name.to_owned(), size: bytes.len(), limit: KEYRING_LIMIT });
+        if bytes.len() > KEYRING_BYTES {
+            return Err(KeyringError::TooLong { name: name.to_owned(), size: bytes.len(), limit: KEYRING_BYTES });
         }
         let mut keyring = Self { name: name.to_owned(), certificates: Vec::new() };
         let mut reason = "it is empty".to_owned();

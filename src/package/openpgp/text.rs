@@ -5,11 +5,10 @@ use super::keyring::Certificates;
 use super::refusal::Refusal;
 use super::signature::judge;
 use crate::base::epoch::Epoch;
+use crate::base::limits::RELEASE_SIGNATURES;
 use pgp::composed::{CleartextSignedMessage, Deserializable as _, DetachedSignature};
 use pgp::packet::Signature;
 
-/// Signatures of one text, at most. Debian's own carry three.
-const SIGNATURES_LIMIT: usize = 16;
 const HEADER: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
 const FOOTER: &str = "-----END PGP SIGNATURE-----";
 
@@ -59,7 +58,7 @@ pub fn verify_detached(
     let (found, _headers) =
         DetachedSignature::from_reader_many_buf(signatures).map_err(|error| malformed(error.to_string()))?;
     let mut list = Vec::new();
-    for signature in found.take(SIGNATURES_LIMIT + 1) {
+    for signature in found.take(RELEASE_SIGNATURES + 1) {
         list.push(signature.map_err(|error| malformed(error.to_string()))?.signature);
     }
     let (signer, signed) = any(&list, file, keyring, now)?;
@@ -74,8 +73,8 @@ fn any(
     keyring: &Certificates,
     now: Option<Epoch>,
 ) -> Result<(String, Epoch), Refusal> {
-    if signatures.len() > SIGNATURES_LIMIT {
-        return Err(Refusal::TooMany { found: signatures.len(), limit: SIGNATURES_LIMIT });
+    if signatures.len() > RELEASE_SIGNATURES {
+        return Err(Refusal::TooMany { found: signatures.len(), limit: RELEASE_SIGNATURES });
     }
     let mut worst = Refusal::Unsigned;
     for signature in signatures {

@@ -25,10 +25,8 @@ pub use request::{Request, RequestError, Wanted};
 
 use super::relation::RelationError;
 use super::universe::{EntryId, Universe};
+use crate::base::limits::SOLVER_CHOICES;
 use std::fmt;
-
-/// The most choices that one solution may take before the solver gives up.
-pub const CHOICES_LIMIT: usize = 200_000;
 
 /// What is to be solved.
 #[derive(Debug)]
@@ -132,7 +130,7 @@ pub enum SolveError {
         source: RelationError,
     },
     /// Too much was tried.
-    #[error("no set of packages was found within {CHOICES_LIMIT} choices; the first obstacle: {0}")]
+    #[error("no set of packages was found within {SOLVER_CHOICES} choices; the first obstacle: {0}")]
     TooHard(Box<Refusal>),
 }
 

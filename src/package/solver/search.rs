@@ -1,7 +1,8 @@
 //! The search itself: an agenda of dependencies, a stack of decisions, and a way back that skips what is not to blame.
 
 use super::explain::{Cause, Refusal, Tried};
-use super::{CHOICES_LIMIT, Chosen, Field, Problem, Reason, SolveError};
+use super::{Chosen, Field, Problem, Reason, SolveError};
+use crate::base::limits::SOLVER_CHOICES;
 use crate::package::relation::{self, Group, Relation};
 use crate::package::universe::{Entry, EntryId, MultiArch, Universe};
 use std::cmp::Ordering;
@@ -165,7 +166,7 @@ impl<'u, 'a> Search<'u, 'a> {
                     continue;
                 }
                 self.choices += 1;
-                if self.choices > CHOICES_LIMIT {
+                if self.choices > SOLVER_CHOICES {
                     let nothing = || Refusal { root: self.universe.shown(id), cause: self.nothing_known() };
                     return Err(SolveError::TooHard(Box::new(self.first_obstacle.clone().unwrap_or_else(nothing))));
                 }

@@ -11,11 +11,9 @@ pub use entry::{Entry, MultiArch, Priority};
 use super::control::{ControlError, Stanza, Stanzas};
 use super::relation::{self, Relation};
 use super::version::{Version, VersionError};
+use crate::base::limits::INDEX_PACKAGES;
 use std::cell::OnceCell;
 use std::collections::HashMap;
-
-/// The most package versions that one universe may hold (Debian main has 70,000).
-pub const ENTRIES_LIMIT: usize = 2_000_000;
 
 /// Names an [`Entry`] within its universe; in the order in which they were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,8 +62,8 @@ pub enum UniverseError {
         /// What is wrong.
         problem: String,
     },
-    /// More than [`ENTRIES_LIMIT`].
-    #[error("there are more than {ENTRIES_LIMIT} package versions")]
+    /// More than [`INDEX_PACKAGES`].
+    #[error("there are more than {INDEX_PACKAGES} package versions")]
     TooMany,
 }
 
@@ -152,7 +150,7 @@ impl<'a> Universe<'a> {
         if entry.architecture != "all" && entry.architecture != self.architecture {
             return Ok(None);
         }
-        if self.entries.len() == ENTRIES_LIMIT {
+        if self.entries.len() == INDEX_PACKAGES {
             return Err(UniverseError::TooMany);
         }
         entry.origin = self.origin(origin);

@@ -1,6 +1,7 @@
 //! What this machine is like: everything that `doctor` judges, gathered without changing anything.
 
 use super::PROBE;
+use crate::base::limits::SMALL_FILE_BYTES;
 use crate::base::progress::{Progress, Silent};
 use crate::base::{files, hint, process};
 use crate::cli::meant::Settings;
@@ -9,9 +10,6 @@ use crate::sandbox::{Worker, mount};
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// Longest small file that is read.
-const FILE_LIMIT: u64 = 16 << 20;
 
 /// What this machine is like.
 #[derive(Clone, Debug)]
@@ -97,7 +95,7 @@ pub(super) fn probe(_request: &[u8], _progress: &dyn Progress) -> Result<Vec<u8>
 }
 
 fn text(path: impl AsRef<Path>) -> Option<String> {
-    String::from_utf8(files::read(path.as_ref(), FILE_LIMIT).ok()?).ok()
+    String::from_utf8(files::read(path.as_ref(), SMALL_FILE_BYTES).ok()?).ok()
 }
 
 fn account_name(id: u32) -> Option<String> {

@@ -1,6 +1,7 @@
 //! `info/`: lists of files, maintainer scripts and the other control files of each package.
 
-use super::{FILE_LIMIT, FOLDER};
+use super::FOLDER;
+use crate::base::limits::DPKG_FILE_BYTES;
 use crate::rootfs::incoming::Incoming;
 use crate::rootfs::root::{Root, trimmed};
 use crate::rootfs::unpack::Listing;
@@ -35,7 +36,7 @@ fn list(listing: &Listing) -> Vec<u8> {
 
 pub(super) fn drop_paths(root: &Root, package: &str, paths: &BTreeSet<&[u8]>) -> Result<()> {
     let file = format!("{FOLDER}/info/{package}.list");
-    let Some(text) = root.read(&file, FILE_LIMIT)? else { return Ok(()) };
+    let Some(text) = root.read(&file, DPKG_FILE_BYTES)? else { return Ok(()) };
     let lines = text.split_inclusive(|byte| *byte == b'\n');
     let kept = lines.filter(|line| !paths.contains(trimmed(line.strip_suffix(b"\n").unwrap_or(line))));
     root.write(&file, &kept.collect::<Vec<_>>().concat(), 0o644, (0, 0))

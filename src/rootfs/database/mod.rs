@@ -10,23 +10,22 @@ mod triggers;
 use super::incoming::Incoming;
 use super::root::Root;
 use super::unpack::{Installed, Listing};
+use crate::base::limits::DPKG_FILE_BYTES;
 use anyhow::{Context as _, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where the database is.
 pub(super) const FOLDER: &str = "var/lib/dpkg";
-/// No file of a database is longer.
-pub(super) const FILE_LIMIT: u64 = 256 << 20;
 
 /// Folders of the database, which the package dpkg ships; made here for roots in which it comes late.
 const FOLDERS: [&str; 4] = ["alternatives", "info", "triggers", "updates"];
 
 /// What packages installed before own and provide.
 pub(super) fn installed(root: &Root) -> Result<Installed> {
-    let text = root.read_text(&format!("{FOLDER}/status"), FILE_LIMIT)?;
+    let text = root.read_text(&format!("{FOLDER}/status"), DPKG_FILE_BYTES)?;
     let mut installed = Installed::default();
     for (name, provides) in status::provides(&text)? {
-        let list = root.read(&format!("{FOLDER}/info/{name}.list"), FILE_LIMIT)?.unwrap_or_default();
+        let list = root.read(&format!("{FOLDER}/info/{name}.list"), DPKG_FILE_BYTES)?.unwrap_or_default();
         for line in list.split(|byte| *byte == b'\n').filter(|line| line.len() > 1) {
             installed.owners.insert(super::root::trimmed(line).to_owned(), name.clone());
         }

@@ -1,6 +1,7 @@
 //! `status`: one stanza for each package; those just unpacked say so and carry their conffiles' digests.
 
-use super::{FILE_LIMIT, FOLDER};
+use super::FOLDER;
+use crate::base::limits::DPKG_FILE_BYTES;
 use crate::package::control::Stanzas;
 use crate::rootfs::incoming::Incoming;
 use crate::rootfs::root::Root;
@@ -34,7 +35,7 @@ pub(super) fn provides(text: &str) -> Result<BTreeMap<String, BTreeSet<String>>>
 
 pub(super) fn add(root: &Root, unpacked: &[(&Incoming, &Listing)]) -> Result<()> {
     let path = format!("{FOLDER}/status");
-    let mut text = root.read_text(&path, FILE_LIMIT)?;
+    let mut text = root.read_text(&path, DPKG_FILE_BYTES)?;
     if !text.is_empty() && !text.ends_with("\n\n") {
         text.push('\n');
     }

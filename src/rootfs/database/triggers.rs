@@ -1,7 +1,8 @@
 //! `triggers/`: who is interested in what (`File` for paths, one file for each other name) and `Unincorp`, the
 //! activations that dpkg has not taken into `status` yet (deb-triggers(5), dpkg's doc/triggers).
 
-use super::{FILE_LIMIT, FOLDER};
+use super::FOLDER;
+use crate::base::limits::DPKG_FILE_BYTES;
 use crate::rootfs::incoming::Incoming;
 use crate::rootfs::root::Root;
 use crate::rootfs::unpack::Listing;
@@ -21,13 +22,14 @@ pub(super) fn write_interests(root: &Root, unpacked: &[(&Incoming, &Listing)]) -
     }
     let shown = |(name, relaxed): (&String, &bool)| if *relaxed { format!("{name}/noawait") } else { name.clone() };
     let file = format!("{FOLDER}/triggers/File");
-    let mut lines: BTreeSet<String> = root.read_text(&file, FILE_LIMIT)?.lines().map(str::to_owned).collect();
+    let mut lines: BTreeSet<String> = root.read_text(&file, DPKG_FILE_BYTES)?.lines().map(str::to_owned).collect();
     for (trigger, packages) in &added {
         if trigger.starts_with('/') {
             lines.extend(packages.iter().map(|package| format!("{trigger} {}", shown(package))));
         } else {
             let file = format!("{FOLDER}/triggers/{trigger}");
-            let mut names: BTreeSet<String> = root.read_text(&file, FILE_LIMIT)?.lines().map(str::to_owned).collect();
+            let mut names: BTreeSet<String> =
+                root.read_text(&file, DPKG_FILE_BYTES)?.lines().map(str::to_owned).collect();
             names.extend(packages.iter().map(shown));
             root.write(&file, text(&names).as_bytes(), 0o644, (0, 0))?;
         }
@@ -62,7 +64,7 @@ fn interests(package: &Incoming) -> Result<Vec<(String, bool)>> {
 /// Activates the file triggers at or above these paths; nobody waits for them.
 pub(super) fn activate(root: &Root, interests: &BTreeSet<String>, paths: &BTreeSet<&[u8]>) -> Result<()> {
     let file = format!("{FOLDER}/triggers/Unincorp");
-    let mut lines: BTreeSet<String> = root.read_text(&file, FILE_LIMIT)?.lines().map(str::to_owned).collect();
+    let mut lines: BTreeSet<String> = root.read_text(&file, DPKG_FILE_BYTES)?.lines().map(str::to_owned).collect();
     for interest in interests {
         let below = |path: &&&[u8]| {
             path.strip_prefix(&interest.as_bytes()[1..]).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')

@@ -14,6 +14,7 @@ use super::accounts::Owners;
 use super::incoming::{Incoming, Order};
 use super::root::{Root, found, shown};
 use crate::base::epoch::Epoch;
+use crate::base::limits::DEB_DATA_MEMBERS;
 use crate::base::progress::Phase;
 use anyhow::{Context as _, Result, bail};
 use claims::{Claims, Conflict};
@@ -24,8 +25,6 @@ use std::sync::{Mutex, PoisonError};
 
 /// Links of a merged /usr: `lib` -> `usr/lib`, ...
 const MERGED: [&str; 7] = ["bin", "lib", "lib32", "lib64", "libo32", "libx32", "sbin"];
-/// The most members that one package may have.
-const MEMBERS_LIMIT: usize = 2_000_000;
 
 /// What dpkg's database says about an unpacked package's files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -145,8 +144,8 @@ impl<'a> Unpacker<'a> {
         let mut archive = tar::Archive::new(&mut stream);
         let mut worker = entry::Worker::new(self, at, package, only);
         for (count, member) in archive.entries().context("reading data.tar")?.enumerate() {
-            if count == MEMBERS_LIMIT {
-                bail!("data.tar has more than {MEMBERS_LIMIT} members");
+            if count == DEB_DATA_MEMBERS {
+                bail!("data.tar has more than {DEB_DATA_MEMBERS} members");
             }
             worker.member(&mut member.context("reading data.tar")?)?;
         }

@@ -1,12 +1,10 @@
 //! Diversions and statoverrides: local rules that dpkg applies while it unpacks.
 
+use crate::base::limits::ROOT_TABLE_BYTES;
 use crate::rootfs::accounts::Owners;
 use crate::rootfs::root::{Root, trimmed};
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
-
-/// Both files are small; more is refused.
-const FILE_LIMIT: u64 = 4 << 20;
 
 /// `/var/lib/dpkg/diversions`: three lines each, from, to and the package that diverts (`:` for the administrator).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,7 +14,7 @@ pub(in crate::rootfs) struct Diversions {
 
 impl Diversions {
     pub(super) fn read(root: &Root) -> Result<Self> {
-        Self::parse(&root.read_text("var/lib/dpkg/diversions", FILE_LIMIT)?)
+        Self::parse(&root.read_text("var/lib/dpkg/diversions", ROOT_TABLE_BYTES)?)
     }
 
     fn parse(text: &str) -> Result<Self> {
@@ -51,7 +49,7 @@ pub(in crate::rootfs) struct StatOverrides {
 
 impl StatOverrides {
     pub(super) fn read(root: &Root, owners: &Owners) -> Result<Self> {
-        Self::parse(&root.read_text("var/lib/dpkg/statoverride", FILE_LIMIT)?, owners)
+        Self::parse(&root.read_text("var/lib/dpkg/statoverride", ROOT_TABLE_BYTES)?, owners)
     }
 
     fn parse(text: &str, owners: &Owners) -> Result<Self> {
