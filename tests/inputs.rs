@@ -1,6 +1,6 @@
 //! Every refusal, whole: each input under `tests/fixtures/bad/` lies beside the message that a person reads.
 //!
-//! `role-*.yaml` is read as the role `bad` with the built-in recipe, `recipe-*.yaml` as the recipe `bad` with the role
+//! `role-*.yaml` is read as the role `bad` with the built-in recipe, `cluster-*.yaml` as the cluster `bad`, `recipe-*.yaml` as the recipe `bad` with the role
 //! `base`, and `project-*/` is a project folder whose file `ask` says what is asked for: recipe, roles and then
 //! `kernel=NAME` or parameters. `UPDATE_EXPECTED=1` rewrites the messages.
 
@@ -12,8 +12,8 @@
     reason = "all of this is tests"
 )]
 
-use imgbuild::input::{Origin, Problems, Sources, load};
-use imgbuild::plan::{ImagePlan, ImageRequest, OverlayKind, draw_image};
+use imgbuild::input::{Origin, Problems, Sources, load, load_cluster};
+use imgbuild::plan::{ImagePlan, ImageRequest, OverlayKind, draw_cluster, draw_image};
 use proptest::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,21 +45,25 @@ fn write(project: &Path, path: &str, text: &[u8]) {
 }
 
 /// What a fixture leads to.
-fn outcome(fixture: &Path, name: &str) -> Result<ImagePlan, Problems> {
+fn outcome(fixture: &Path, name: &str) -> Result<(), Problems> {
     let project = tempfile::tempdir().unwrap();
     if name.starts_with("project-") {
         let ask = fs::read_to_string(fixture.join("ask")).unwrap();
         let words: Vec<&str> = ask.split_whitespace().collect();
-        return drawn(fixture, words[0], words[1], &words[2..]);
+        return drawn(fixture, words[0], words[1], &words[2..]).map(drop);
     }
     let text = fs::read(fixture).unwrap();
     if name.starts_with("recipe-") {
         write(project.path(), "recipes/bad.yaml", &text);
-        return drawn(project.path(), "bad", "base", &[]);
+        return drawn(project.path(), "bad", "base", &[]).map(drop);
+    }
+    if name.starts_with("cluster-") {
+        write(project.path(), "seeds/bad/cluster.yaml", &text);
+        return draw_cluster(&load_cluster(&Sources::new(project.path()), "bad")?).map(drop);
     }
     assert!(name.starts_with("role-"), "{name}: what is it?");
     write(project.path(), "roles/bad/role.yaml", &text);
-    drawn(project.path(), "debian-trixie", "bad", &[])
+    drawn(project.path(), "debian-trixie", "bad", &[]).map(drop)
 }
 
 #[test]
@@ -70,13 +74,13 @@ fn bad_inputs_are_refused_with_their_whole_message() {
         .filter(|name| !name.ends_with(".expected"))
         .collect();
     names.sort();
-    assert!(names.len() >= 45, "only {} bad inputs", names.len());
+    assert!(names.len() >= 190, "only {} bad inputs", names.len());
     let mut differences = String::new();
     for file in names {
         let name = file.trim_end_matches(".yaml");
         let expected = fixtures().join(format!("{name}.expected"));
         let message = match outcome(&fixtures().join(&file), name) {
-            Ok(_) => {
+            Ok(()) => {
                 differences.push_str(&format!("\n{name} was accepted\n"));
                 continue;
             }

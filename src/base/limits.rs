@@ -119,6 +119,8 @@ pub const DOCUMENT_DEPTH: usize = 24;
 pub const DOCUMENT_NODES: usize = 50_000;
 /// Documents that extend one another.
 pub const DOCUMENT_CHAIN: usize = 8;
+/// Machines in one row of a cluster: more are not named by counting.
+pub const CLUSTER_ROW_NODES: i64 = 5000;
 /// Files of a role's tree, or of the list of recipes.
 pub const TREE_FILES: usize = 10_000;
 /// One file of a role's tree, a build script, a keyring beside a document.

@@ -10,6 +10,7 @@ pub mod files;
 pub mod hint;
 pub mod ids;
 pub mod limits;
+pub mod network;
 pub mod parallel;
 pub mod process;
 pub mod progress;

@@ -75,7 +75,8 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
         Verb::Plan(typed::Plan::Role { names: wanted, selection: chosen }) => {
             Command::Plan { names: names(wanted)?, selection: selection(chosen, around)? }
         }
-        Verb::Check(chosen) => Command::Check { selection: selection(chosen, around)? },
+        Verb::Plan(typed::Plan::Cluster { cluster }) => Command::PlanCluster { cluster },
+        Verb::Check { cluster, selection: chosen } => Command::Check { cluster, selection: selection(chosen, around)? },
         Verb::Lock(typed::Lock { verb: Some(typed::LockVerb::Diff(chosen)), .. }) => {
             Command::LockDiff { selection: selection(chosen, around)? }
         }
@@ -246,7 +247,7 @@ mod tests {
         ];
         let line = "--cache c check --repository debian=http://two.example/debian";
         let Ok(Meant::Order(request)) = meant(line, &variables) else { panic!() };
-        let Command::Check { selection } = request.command else { panic!() };
+        let Command::Check { selection, cluster: None } = request.command else { panic!() };
         let expected = [("debian", "http://two.example/debian"), ("debian-security", "http://one.example/security")];
         let found: Vec<_> = selection.repositories.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(found, expected);

@@ -39,8 +39,15 @@ pub enum Command {
         /// How their plans are drawn.
         selection: Selection,
     },
+    /// Show what a cluster would be; no network, no writing.
+    PlanCluster {
+        /// Its name, or a path.
+        cluster: String,
+    },
     /// Check every input.
     Check {
+        /// This cluster alone, by name or path; everything when not given.
+        cluster: Option<String>,
         /// How plans are drawn.
         selection: Selection,
     },

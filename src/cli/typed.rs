@@ -84,8 +84,14 @@ pub enum Verb {
     /// Show what would be built; uses no network and writes nothing
     #[command(subcommand)]
     Plan(Plan),
-    /// Check every input
-    Check(Selection),
+    /// Check every input, or a cluster with all that it names
+    Check {
+        /// A cluster: its folder below seeds/, or a path [default: every document there is]
+        cluster: Option<String>,
+        /// How plans are drawn.
+        #[command(flatten)]
+        selection: Selection,
+    },
     /// Write or refresh the pins in imgbuild.lock, or compare them
     #[command(args_conflicts_with_subcommands = true)]
     Lock(Lock),
@@ -231,6 +237,11 @@ pub enum Plan {
         /// How their plans are drawn.
         #[command(flatten)]
         selection: Selection,
+    },
+    /// What the machines of a cluster would be: names, addresses, services
+    Cluster {
+        /// Its folder below seeds/, or a path
+        cluster: String,
     },
 }
 

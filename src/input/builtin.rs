@@ -1,4 +1,4 @@
-//! The built-in recipes and roles, embedded: so `imgbuild` works in an empty folder.
+//! The built-in recipes, roles and example clusters, embedded: so `imgbuild` works in an empty folder.
 //!
 //! A test compares this list with what lies in the folders.
 
@@ -41,6 +41,11 @@ pub(super) const BUILTIN: &[(&str, &[u8])] = &[
     ("roles/gateway/role.yaml", include_bytes!("../../roles/gateway/role.yaml")),
     ("roles/gluster/role.yaml", include_bytes!("../../roles/gluster/role.yaml")),
     ("roles/haproxy/role.yaml", include_bytes!("../../roles/haproxy/role.yaml")),
+    ("seeds/balancers/cluster.yaml", include_bytes!("../../seeds/balancers/cluster.yaml")),
+    ("seeds/demo/cluster.yaml", include_bytes!("../../seeds/demo/cluster.yaml")),
+    ("seeds/external-etcd/cluster.yaml", include_bytes!("../../seeds/external-etcd/cluster.yaml")),
+    ("seeds/frontends/cluster.yaml", include_bytes!("../../seeds/frontends/cluster.yaml")),
+    ("seeds/six-nodes/cluster.yaml", include_bytes!("../../seeds/six-nodes/cluster.yaml")),
 ];
 
 #[cfg(test)]
@@ -52,7 +57,7 @@ mod tests {
     #[test]
     fn list_names_every_file_of_the_folders() {
         let mut found = Vec::new();
-        for folder in ["recipes", "roles"] {
+        for folder in ["recipes", "roles", "seeds"] {
             for listed in list(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), 10_000).unwrap() {
                 match listed.kind {
                     ListedKind::File { .. } => found.push(format!("{folder}/{}", listed.path.display())),

@@ -44,10 +44,11 @@ impl Loader<'_> {
         merged.map(|node| (node, levels))
     }
 
-    fn names(&mut self, kind: Kind) -> BTreeMap<String, Origin> {
+    pub(super) fn names(&mut self, kind: Kind) -> BTreeMap<String, Origin> {
         let names = match kind {
             Kind::Recipe => self.sources.recipes(),
             Kind::Role => self.sources.roles(),
+            Kind::Cluster => self.sources.clusters(),
         };
         names.unwrap_or_else(|problems| {
             self.others.merge(problems);
@@ -55,7 +56,7 @@ impl Loader<'_> {
         })
     }
 
-    fn find(&mut self, kind: Kind, name: &str) -> Option<Origin> {
+    pub(super) fn find(&mut self, kind: Kind, name: &str) -> Option<Origin> {
         let names = self.names(kind);
         if let Some(origin) = names.get(name) {
             if check::name(name).is_ok() {
@@ -87,6 +88,7 @@ impl Loader<'_> {
         let names = match kind {
             Kind::Recipe => names.recipes(),
             Kind::Role => names.roles(),
+            Kind::Cluster => names.clusters(),
         };
         let names = names.unwrap_or_default();
         let Some(origin) = names.get(&wanted).copied() else {

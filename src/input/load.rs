@@ -1,19 +1,24 @@
 //! From names to checked values: finds documents, extends them, reads what lies beside them.
 
+use super::cluster::{Cluster, cluster as cluster_of};
 use super::decode::Report;
 use super::problem::{Documents, Fault, Place, Problem, Problems};
 use super::recipe::{Recipe, recipe};
 use super::role::{Role, role};
 use super::sources::{Origin, Sources, display_name};
 use super::yaml::{self, Node, Value};
-use super::{Inputs, LocalFile};
+use super::{ClusterInputs, Inputs, LocalFile};
+use crate::base::files;
 use crate::base::limits::DOCUMENT_BYTES;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// What a document describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Recipe,
     Role,
+    Cluster,
 }
 
 impl Kind {
@@ -21,6 +26,7 @@ impl Kind {
         match self {
             Self::Recipe => "recipe",
             Self::Role => "role",
+            Self::Cluster => "cluster",
         }
     }
 
@@ -28,6 +34,7 @@ impl Kind {
         match self {
             Self::Recipe => format!("recipes/{name}.yaml"),
             Self::Role => format!("roles/{name}/role.yaml"),
+            Self::Cluster => format!("seeds/{name}/cluster.yaml"),
         }
     }
 
@@ -35,6 +42,7 @@ impl Kind {
         match self {
             Self::Recipe => format!("recipes/{name}"),
             Self::Role => format!("roles/{name}"),
+            Self::Cluster => format!("seeds/{name}"),
         }
     }
 }
@@ -52,14 +60,7 @@ pub(super) struct Loader<'a> {
 
 /// Loads a recipe and roles.
 pub(super) fn load(sources: &Sources, recipe_name: &str, role_names: &[&str]) -> Result<Inputs, Problems> {
-    let mut loader = Loader {
-        sources,
-        documents: Documents::default(),
-        beside: Vec::new(),
-        report: Report::default(),
-        others: Problems::default(),
-        debs: Vec::new(),
-    };
+    let mut loader = Loader::new(sources);
     let names: Vec<&str> = role_names.iter().flat_map(|name| name.split('+')).collect();
     let recipe = loader.recipe(recipe_name);
     let mut roles = Vec::new();
@@ -82,7 +83,76 @@ pub(super) fn load(sources: &Sources, recipe_name: &str, role_names: &[&str]) ->
     }
 }
 
+/// Loads a cluster by name, or from a file.
+pub(super) fn cluster(sources: &Sources, name: &str, file: Option<&Path>) -> Result<ClusterInputs, Problems> {
+    let mut loader = Loader::new(sources);
+    let found = match file {
+        Some(file) => loader.cluster_file(file),
+        None => loader.cluster(name),
+    };
+    let known = loader.names(Kind::Role);
+    let mut disks = BTreeMap::new();
+    if let Some(found) = &found {
+        let named: BTreeSet<&str> =
+            found.nodes.iter().flat_map(|node| &node.roles).map(|role| role.value.as_str()).collect();
+        for name in named.into_iter().filter(|name| known.contains_key(*name)) {
+            let size = loader.role(name).and_then(|role| role.minimum_size);
+            disks.extend(size.map(|size| (name.to_owned(), size.value)));
+        }
+    }
+    let Loader { documents, report, others, .. } = loader;
+    let mut problems = Problems::of(report.into_faults(), &documents);
+    problems.merge(others);
+    match found {
+        Some(cluster) if problems.problems.is_empty() => {
+            Ok(ClusterInputs { documents, cluster, roles: known.into_keys().collect(), disks })
+        }
+        _ => Err(problems),
+    }
+}
+
+impl<'a> Loader<'a> {
+    fn new(sources: &'a Sources) -> Self {
+        Self {
+            sources,
+            documents: Documents::default(),
+            beside: Vec::new(),
+            report: Report::default(),
+            others: Problems::default(),
+            debs: Vec::new(),
+        }
+    }
+}
+
 impl Loader<'_> {
+    fn cluster(&mut self, name: &str) -> Option<Cluster> {
+        let origin = self.find(Kind::Cluster, name)?;
+        let node = self.document(Kind::Cluster, origin, name)?;
+        let found = cluster_of(&self.report, &node)?;
+        if found.name.value != name {
+            let message = format!("the cluster calls itself `{}`, and its folder `{name}`", found.name.value);
+            let hint = "its secrets lie in the folder: give both the same name";
+            self.report.add(Fault::new(found.name.place, message).hint(hint));
+        }
+        Some(found)
+    }
+
+    fn cluster_file(&mut self, file: &Path) -> Option<Cluster> {
+        let shown = file.display().to_string();
+        match files::read(file, DOCUMENT_BYTES) {
+            Ok(bytes) => {
+                let node = self.parse(Origin::Project, &shown, "", bytes)?;
+                cluster_of(&self.report, &node)
+            }
+            Err(error) => {
+                let remedy = Some("name a cluster by its folder below seeds/, or a file that can be read".to_owned());
+                let message = format!("{:#}", error.root_cause());
+                self.others.merge(Problems::single(&shown, message, remedy));
+                None
+            }
+        }
+    }
+
     pub(super) fn command_line(&mut self, message: String, suggestion: Option<String>, remedy: String) {
         let problem = Problem::whole("command line", message, suggestion, Some(remedy));
         self.others.merge(Problems { problems: vec![problem] });

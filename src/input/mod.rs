@@ -8,6 +8,7 @@ mod beside;
 mod builtin;
 mod chain;
 mod check;
+mod cluster;
 mod content;
 mod decode;
 mod extend;
@@ -22,6 +23,10 @@ mod suggest;
 mod volume;
 mod yaml;
 
+pub(crate) use cluster::{
+    ApiEntry, Balancer, Cluster, ClusterUserEntry, DataDiskEntry, DiskUse, EtcdTopology, InterfaceEntry, ListenerEntry,
+    NetworkEntry, NodeEntry, Override, Runtime, SizeEntry, SyslogProtocol,
+};
 pub(crate) use content::{Content, DebEntry, FileKind, RepositoryEntry, TreeKind, UserEntry};
 pub use decode::Located;
 pub(crate) use problem::Fault;
@@ -33,7 +38,9 @@ pub(crate) use suggest::nearest;
 pub(crate) use volume::{Filesystem, VolumeEntry};
 
 use crate::base::digest::Digest;
-use std::path::PathBuf;
+use crate::base::size::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 /// A recipe and roles, read and checked each for itself.
 #[derive(Clone, Debug)]
@@ -67,7 +74,18 @@ impl Inputs {
     }
 }
 
-/// The built-in recipes and roles: path below a project's folder, and contents; sorted by path.
+/// A cluster, and what there is to build its machines from; read and checked each for itself.
+#[derive(Clone, Debug)]
+pub struct ClusterInputs {
+    pub(crate) documents: Documents,
+    pub(crate) cluster: Cluster,
+    /// Roles that can be built.
+    pub(crate) roles: BTreeSet<String>,
+    /// The least size of the disk of each role that says one.
+    pub(crate) disks: BTreeMap<String, Bytes>,
+}
+
+/// The built-in recipes, roles and example clusters: path below a project's folder, and contents; sorted by path.
 #[must_use]
 pub fn builtin_files() -> &'static [(&'static str, &'static [u8])] {
     builtin::BUILTIN
@@ -79,4 +97,20 @@ pub fn builtin_files() -> &'static [(&'static str, &'static [u8])] {
 /// Everything that is wrong with their documents, at once.
 pub fn load(sources: &Sources, recipe: &str, roles: &[&str]) -> Result<Inputs, Problems> {
     load::load(sources, recipe, roles)
+}
+
+/// Loads a cluster by name (`seeds/NAME/cluster.yaml`, the project's before the built-in ones).
+///
+/// # Errors
+/// Everything that is wrong with its document and with those of its roles, at once.
+pub fn load_cluster(sources: &Sources, name: &str) -> Result<ClusterInputs, Problems> {
+    load::cluster(sources, name, None)
+}
+
+/// Loads a cluster from a file that lies elsewhere; its roles and recipe are found by name as always.
+///
+/// # Errors
+/// As [`load_cluster`].
+pub fn load_cluster_file(sources: &Sources, file: &Path) -> Result<ClusterInputs, Problems> {
+    load::cluster(sources, "", Some(file))
 }

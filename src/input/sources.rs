@@ -62,6 +62,14 @@ impl Sources {
         self.names("roles", |path| path.strip_suffix("/role.yaml").filter(|name| !name.contains('/')))
     }
 
+    /// All clusters that can be named, sorted; the project's hide built-in ones of the same name.
+    ///
+    /// # Errors
+    /// When the project's folder cannot be read.
+    pub fn clusters(&self) -> Result<BTreeMap<String, Origin>, Problems> {
+        self.names("seeds", |path| path.strip_suffix("/cluster.yaml").filter(|name| !name.contains('/')))
+    }
+
     fn names(&self, folder: &str, name: impl Fn(&str) -> Option<&str>) -> Result<BTreeMap<String, Origin>, Problems> {
         let mut found = BTreeMap::new();
         for (path, _) in EMBEDDED {

@@ -60,16 +60,24 @@ pub(super) fn check(settings: &Settings, selection: &Selection) -> Result<Outcom
     struct Checked {
         recipes: usize,
         roles: usize,
+        clusters: usize,
     }
     let sources = sources(settings);
-    plan::check_all(&sources)?;
+    let (images, clusters) = (plan::check_all(&sources), plan::check_clusters(&sources));
+    if let (Err(mut problems), Err(more)) = (images.clone(), clusters.clone()) {
+        problems.merge(more);
+        return Err(problems.into());
+    }
+    images?;
+    let clusters = clusters?;
     if let Some(recipe) = &selection.recipe {
         select(settings, &Names::All, &Selection { recipe: Some(recipe.clone()), ..selection.clone() })?;
     }
     let (recipes, roles) = (sources.recipes()?.len(), sources.roles()?.len());
     let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    let text = format!("{} and {} are sound\n", counted(recipes, "recipe"), counted(roles, "role"));
-    Ok(Outcome::new(text, &Checked { recipes, roles }))
+    let counts = [counted(recipes, "recipe"), counted(roles, "role"), counted(clusters, "cluster")];
+    let text = format!("{}, {} and {} are sound\n", counts[0], counts[1], counts[2]);
+    Ok(Outcome::new(text, &Checked { recipes, roles, clusters }))
 }
 
 /// `lock`: pins what the images need; for all roles it also forgets those that are gone.

@@ -1,6 +1,7 @@
 //! The only wiring: takes what was typed and walks through the rooms.
 
 mod cache;
+mod clusters;
 mod doctor;
 mod documents;
 mod init;
@@ -57,7 +58,9 @@ fn walk(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failure> 
         Command::Init { force } => Ok(init::run(&settings.directory, *force)?),
         Command::Role(role) => role::run(settings, role, progress),
         Command::Plan { names, selection } => documents::plan_images(settings, names, selection),
-        Command::Check { selection } => documents::check(settings, selection),
+        Command::PlanCluster { cluster } => clusters::plan_cluster(settings, cluster, progress),
+        Command::Check { cluster: Some(cluster), .. } => clusters::check(settings, cluster, progress),
+        Command::Check { cluster: None, selection } => documents::check(settings, selection),
         Command::Lock { names, update, selection } => documents::lock(settings, names, *update, selection, progress),
         Command::LockDiff { selection } => documents::lock_diff(settings, selection, progress),
         Command::Inspect { file } => inspect::run(file),
@@ -98,7 +101,7 @@ mod tests {
         let none = std::collections::BTreeMap::new;
         let (parameters, repositories) = (none(), none());
         let selection = Selection { recipe: None, kernel: None, parameters, repositories, locked: true, offline: true };
-        Command::Check { selection }
+        Command::Check { cluster: None, selection }
     }
 
     #[test]
