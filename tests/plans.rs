@@ -93,7 +93,7 @@ fn roles_of_one_recipe_share_the_base_layer() {
 #[test]
 fn builtin_inputs_check_without_problems() {
     let drawn = check_all(&Sources::builtin()).unwrap_or_else(|problems| panic!("{problems}"));
-    assert_eq!(drawn, 12, "six roles, two kernel flavours");
+    assert_eq!(drawn, 24, "two recipes, six roles, two kernel flavours");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 /// Path below the project's root, and contents; sorted by path.
 pub(super) const BUILTIN: &[(&str, &[u8])] = &[
+    ("recipes/debian-bookworm.yaml", include_bytes!("../../recipes/debian-bookworm.yaml")),
     ("recipes/debian-trixie.yaml", include_bytes!("../../recipes/debian-trixie.yaml")),
     (
         "recipes/debian-trixie/tree/etc/cloud/cloud.cfg.d/95_imgbuild.cfg",
