@@ -22,6 +22,8 @@ pub(crate) struct Lab {
     pub(crate) image: PathBuf,
     /// Where consoles, reports and disks are.
     pub(crate) folder: PathBuf,
+    /// Whether the test `secure` also compares files with what packages brought.
+    pub(crate) verify: bool,
     keep: bool,
     timeout: Duration,
 }
@@ -33,7 +35,13 @@ impl Lab {
         let folder = kept.clone().unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("boot"));
         std::fs::create_dir_all(&folder).context("creating the tests' folder")?;
         let seconds = std::env::var("IMGBUILD_BOOT_TIMEOUT").ok().and_then(|text| text.parse().ok()).unwrap_or(TIMEOUT);
-        Ok(Self { image: image.canonicalize()?, folder, keep: kept.is_some(), timeout: Duration::from_secs(seconds) })
+        Ok(Self {
+            image: image.canonicalize()?,
+            folder,
+            verify: std::env::var_os("IMGBUILD_BOOT_VERIFY").is_some(),
+            keep: kept.is_some(),
+            timeout: Duration::from_secs(seconds),
+        })
     }
 
     /// A new machine with the seed and no disk yet.
@@ -42,7 +50,7 @@ impl Lab {
         if folder.exists() {
             std::fs::remove_dir_all(&folder).context("removing an earlier run")?;
         }
-        seed::write(&folder.join("seed"));
+        seed::write(&folder.join("seed"), self.verify && firmware == Firmware::Secure);
         let mut machine = Machine::new(&self.image, firmware, &folder);
         machine.seed = Some(folder.join("seed"));
         machine.disk = Some(folder.join("disk.qcow2"));

@@ -6,6 +6,7 @@
 //! - `IMGBUILD_BOOT_ROLE`: a role that is built first when no image is named. Without both nothing is booted, loudly.
 //! - `IMGBUILD_BOOT_TOOLS`: an unpacked root with QEMU (see `lab::PACKAGES`) instead of `imgbuild machine-tools`.
 //! - `IMGBUILD_BOOT_PACKAGES`: a folder with `.deb` files of another kernel, for the test `kernel`.
+//! - `IMGBUILD_BOOT_VERIFY`: the test `secure` also runs `dpkg --verify`, `apt-get check`, and `debsums` where it is.
 //! - `IMGBUILD_BOOT_KEEP`: a folder in which consoles, reports and disks are kept.
 //! - `IMGBUILD_BOOT_TIMEOUT`: seconds for one boot; 900 unless said otherwise.
 

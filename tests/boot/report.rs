@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+/// The exit status of what was not asked.
+pub(crate) const ABSENT: i32 = -1;
+
 /// One report.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -40,7 +43,7 @@ impl Report {
 
     /// How a command exited.
     pub(crate) fn status(&self, name: &str) -> i32 {
-        self.sections.get(name).map_or(-1, |(status, _)| *status)
+        self.sections.get(name).map_or(ABSENT, |(status, _)| *status)
     }
 
     /// The whole report, for failures.

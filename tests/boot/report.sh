@@ -18,17 +18,26 @@ show() {
     name=$1
     shift
     echo "@@ begin $name"
-    timeout 120 "$@" 2>&1
+    timeout "${limit-120}" "$@" 2>&1
     echo "@@ end $name $?"
 }
 echo "@@ report"
 show running systemctl is-system-running --wait
 show cloud-init cloud-init status --wait --long
+show cloud-result cat /run/cloud-init/result.json
+show cloud-warnings sh -c 'grep -E "WARNING|ERROR|CRITICAL|Traceback" /var/log/cloud-init.log'
 show failed systemctl --failed --no-legend --plain
 show jobs systemctl list-jobs --no-legend --plain
 show errors journalctl -b -p err -o short-monotonic --no-pager --no-hostname
 show cycles sh -c 'journalctl -b --no-pager -o cat | grep -i "ordering cycle" | head -5'
 show audit dpkg --audit
+if [ -e /etc/boot-test/verify ]; then
+    limit=300
+    show verify dpkg --verify
+    show apt-check apt-get -q check
+    ! command -v debsums >/dev/null || show debsums debsums -s
+    unset limit
+fi
 show vgck vgck vg0
 show pvs pvs --noheadings --units b --nosuffix -o pv_name,pv_size,pv_free
 show vgs vgs --noheadings --units b --nosuffix -o vg_name,vg_size,vg_free

@@ -16,13 +16,13 @@ pub(crate) const KEY: &str =
 /// Label of a volume whose packages the machine installs once, before it restarts.
 pub(crate) const PACKAGES_LABEL: &str = "packages";
 
-/// Writes the seed into a folder.
-pub(crate) fn write(folder: &Path) {
+/// Writes the seed into a folder. With `verify`, the machine also compares its files with what its packages brought.
+pub(crate) fn write(folder: &Path, verify: bool) {
     std::fs::create_dir_all(folder).unwrap();
     let file = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
     file("meta-data", &format!("instance-id: {HOST}-1\nlocal-hostname: {HOST}\n"));
     file("network-config", &network());
-    file("user-data", &user_data());
+    file("user-data", &user_data(verify));
 }
 
 fn network() -> String {
@@ -38,7 +38,8 @@ fn network() -> String {
     )
 }
 
-fn user_data() -> String {
+fn user_data(verify: bool) -> String {
+    let wish = if verify { "  - path: /etc/boot-test/verify\n    content: \"\"\n" } else { "" };
     let indented = |text: &str| text.lines().map(|line| format!("      {line}\n")).collect::<String>();
     format!(
         "#cloud-config\n\
@@ -62,7 +63,7 @@ fn user_data() -> String {
              content: |\n{script}  \
            - path: /etc/systemd/system/boot-report.service\n    \
              permissions: \"0644\"\n    \
-             content: |\n{unit}\
+             content: |\n{unit}{wish}\
          runcmd:\n  \
            - [systemctl, daemon-reload]\n  \
            - [systemctl, enable, boot-report.service]\n  \

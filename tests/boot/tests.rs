@@ -1,6 +1,6 @@
 //! The tests: what is booted how often, and what must hold in between.
 
-use crate::checks::{Complaints, filled, healthy};
+use crate::checks::{Complaints, filled, healthy, intact};
 use crate::machine::{Lab, tools};
 use crate::seed::PACKAGES_LABEL;
 use anyhow::{Context as _, Result};
@@ -43,6 +43,9 @@ fn once(lab: &Lab, name: &str, firmware: Firmware) -> Result<Option<String>> {
     let report = lab.machine(name, firmware)?.boot(20 * GIB)?;
     healthy(&report, firmware)?;
     filled(&report, 20 * GIB)?;
+    if lab.verify && firmware == Firmware::Secure {
+        intact(&report)?;
+    }
     Ok(None)
 }
 
