@@ -14,6 +14,8 @@ mod commands;
 mod escapes;
 #[path = "sandbox_harness/mod.rs"]
 mod harness;
+#[path = "sandbox_cases/limits.rs"]
+mod limits;
 #[path = "sandbox_cases/mounts.rs"]
 mod mounts;
 #[path = "sandbox_cases/workers.rs"]
@@ -42,6 +44,10 @@ const CASES: &[Case] = &[
     inside("escape_by_proc_fails", escapes::by_proc),
     inside("escape_by_links_in_the_root_fails", escapes::by_links),
     inside("escape_by_further_namespaces_fails", escapes::by_namespaces),
+    inside("program_that_hangs_is_ended", limits::hanging_is_ended),
+    inside("program_whose_steps_take_long_together_goes_on", limits::steps_begin_time_anew),
+    inside("program_that_multiplies_is_ended", limits::multiplying_is_ended),
+    inside("program_that_talks_for_ever_is_ended", limits::talking_for_ever_is_ended),
     inside("overlay_behaves_like_a_folder", mounts::overlay_behaves),
     outside("mounts_of_a_worker_vanish_with_it", mounts::vanish),
     outside("worker_that_fails_says_why", workers::says_why),

@@ -173,6 +173,14 @@ pub const KVM_PROBE_TIME: Duration = Duration::from_secs(3);
 
 /// What is kept of each stream of a captured command.
 pub const CAPTURE_BYTES: u64 = 64 * MIB;
+/// What a command whose lines are followed may say in all: the longest builds say some megabytes.
+pub const OUTPUT_BYTES: u64 = 256 * MIB;
+/// A command, or a step of it (a package's script): far more than any needs, also on an emulated machine.
+pub const COMMAND_TIME: Duration = Duration::from_secs(30 * 60);
+/// Processes and threads of one command at once; the largest builds have some hundreds.
+pub const COMMAND_TASKS: u64 = 4096;
+/// Processes of one user, while a program multiplies faster than it is watched. The kernel exempts root.
+pub const USER_PROCESSES: u64 = 16_384;
 /// A line of a command's output that is handed on whole; the rest becomes further lines.
 pub const OUTPUT_LINE_BYTES: u64 = 16 * KIB;
 /// A message between builder and worker: a reply may list every file of a large root.

@@ -2,8 +2,8 @@
 
 use super::command::{Command, Spec, Stdin};
 use super::wire::{Kind, Wire};
-use super::{Worker, failure, namespaces};
-use crate::base::limits::{CAPTURE_BYTES, OUTPUT_LINE_BYTES};
+use super::{Excess, Overrun, Worker, failure, namespaces};
+use crate::base::limits::{CAPTURE_BYTES, OUTPUT_BYTES, OUTPUT_LINE_BYTES};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use rustix::thread::UnshareFlags;
 use serde::{Deserialize, Serialize};
@@ -13,9 +13,12 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::Stdio;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// How many of its last lines a failure repeats.
 const TAIL_LINES: usize = 20;
+/// How often init is told of steps at most, where every line is one.
+const STEP_PAUSE: Duration = Duration::from_millis(500);
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,12 +105,20 @@ impl Init {
         Ok(init)
     }
 
+    /// The program has come to its next step: its time begins anew. That it may have ended changes nothing.
+    fn step(&self) {
+        let _ = self.wire.send(Kind::Go, &[], &[]);
+    }
+
     fn wait(mut self) -> Result<Status> {
         let frame = self.wire.receive();
         self.process.wait().context("waiting for a root's init")?;
         match frame? {
             Some(frame) if frame.kind == Kind::Reply => Ok(serde_json::from_slice(&frame.payload)?),
             Some(frame) if frame.kind == Kind::Failure => Err(failure::read(&frame.payload)),
+            Some(frame) if frame.kind == Kind::Overrun => {
+                Err(Overrun::from(serde_json::from_slice::<Excess>(&frame.payload)?).into())
+            }
             Some(frame) => bail!("expected an exit status from a root's init, got {:?}", frame.kind),
             None => bail!("the root's init was killed"),
         }
@@ -191,13 +202,14 @@ fn listen(stream: Option<impl std::io::Read + Send + 'static>) -> JoinHandle<Res
         let mut heard = Vec::new();
         let Some(mut stream) = stream else { return Ok(heard) };
         stream.by_ref().take(CAPTURE_BYTES).read_to_end(&mut heard).context("hearing a command")?;
-        let beyond = std::io::copy(&mut stream, &mut std::io::sink()).context("hearing a command")?;
-        ensure!(beyond == 0, "it said {} bytes, and {CAPTURE_BYTES} are allowed", CAPTURE_BYTES + beyond);
+        // Who is no longer heard is told so by a broken pipe.
+        let more = stream.read(&mut [0]).context("hearing a command")?;
+        ensure!(more == 0, Overrun::from(Excess::Output(CAPTURE_BYTES)));
         Ok(heard)
     })
 }
 
-pub(super) fn follow(command: &Command, mut log: impl FnMut(&str)) -> Result<()> {
+pub(super) fn follow(command: &Command, mut log: impl FnMut(&str) -> bool) -> Result<()> {
     let line = command.line();
     let running = || format!("running `{line}`");
     let (read, _stdin, feeder) = input(command.feed()?)?;
@@ -206,20 +218,37 @@ pub(super) fn follow(command: &Command, mut log: impl FnMut(&str)) -> Result<()>
     let second = mouth.try_clone().context("duplicating a pipe").with_context(running)?;
     let init = Init::start(&command.spec(), &read, mouth.into(), second.into()).with_context(running)?;
     drop(read);
+    let (mut said, mut told) = (0_u64, Instant::now());
     let mut tail = VecDeque::new();
     let mut ears = BufReader::new(File::from(ears));
     let mut bytes = Vec::new();
     while ears.by_ref().take(OUTPUT_LINE_BYTES).read_until(b'\n', &mut bytes).with_context(running)? > 0 {
         let text = String::from_utf8_lossy(&bytes);
         let text = text.trim_end_matches(['\n', '\r']);
-        log(text);
+        let step = log(text);
+        said = said.saturating_add(bytes.len() as u64);
+        if said > OUTPUT_BYTES {
+            return Err(Overrun::from(Excess::Output(OUTPUT_BYTES))).with_context(running);
+        }
+        if step && told.elapsed() > STEP_PAUSE {
+            told = Instant::now();
+            init.step();
+        }
         if tail.len() == TAIL_LINES {
             tail.pop_front();
         }
         tail.push_back(text.to_owned());
         bytes.clear();
     }
-    let status = init.wait().with_context(running)?;
+    let status = match init.wait() {
+        Ok(status) => status,
+        Err(mut error) => {
+            if let Some(overrun) = error.downcast_mut::<Overrun>() {
+                overrun.said = Vec::from(tail).join("\n");
+            }
+            return Err(error).with_context(running);
+        }
+    };
     if let Some(feeder) = feeder {
         let _ = feeder.join();
     }
@@ -233,6 +262,6 @@ pub(super) fn interact(command: &Command) -> Result<Status> {
     let running = || format!("running `{}`", command.line());
     let (read, ..) = input(&Stdin::Inherit).with_context(running)?;
     let mut spec = command.spec();
-    spec.terminal = true;
+    (spec.terminal, spec.seconds) = (true, None);
     Init::start(&spec, &read, Stdio::inherit(), Stdio::inherit()).and_then(Init::wait).with_context(running)
 }

@@ -1,10 +1,12 @@
 //! A command line in a root of its own: what to run, what it may see, how it is fed.
 
 use super::child::{self, Child, Output};
+use crate::base::limits::{COMMAND_TASKS, COMMAND_TIME};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where programs are looked for unless the command says otherwise.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -52,6 +54,10 @@ pub(super) struct Spec {
     pub(super) binds: Vec<Bind>,
     pub(super) network: bool,
     pub(super) terminal: bool,
+    /// Longest time of it, or of a step of it.
+    pub(super) seconds: Option<u64>,
+    /// Most processes and threads at once.
+    pub(super) tasks: u64,
 }
 
 /// A command to run in a root folder, cut off from the host. Only workers can run one.
@@ -86,6 +92,8 @@ impl Command {
                 binds: Vec::new(),
                 network: false,
                 terminal: false,
+                seconds: Some(COMMAND_TIME.as_secs()),
+                tasks: COMMAND_TASKS,
             },
             stdin: Stdin::Null,
         }
@@ -141,6 +149,21 @@ impl Command {
         self
     }
 
+    /// How long it may take, in whole seconds: with [`Command::run`] and [`Command::run_steps`] each step, otherwise all
+    /// of it. 30 minutes unless said otherwise; with [`Command::interact`] any time.
+    #[must_use]
+    pub fn limit(mut self, limit: Option<Duration>) -> Self {
+        self.spec.seconds = limit.map(|limit| limit.as_secs().max(1));
+        self
+    }
+
+    /// How many processes and threads it may have at once: 4096 unless said otherwise.
+    #[must_use]
+    pub fn tasks(mut self, allowed: u64) -> Self {
+        self.spec.tasks = allowed;
+        self
+    }
+
     /// What it reads.
     #[must_use]
     pub fn stdin(mut self, stdin: Stdin) -> Self {
@@ -160,7 +183,19 @@ impl Command {
     ///
     /// # Errors
     /// When it cannot be started or exits other than 0: with the command line, the status and the end of what it said.
-    pub fn run(&self, log: impl FnMut(&str)) -> Result<()> {
+    pub fn run(&self, mut log: impl FnMut(&str)) -> Result<()> {
+        // Whoever speaks is at work.
+        child::follow(self, |line| {
+            log(line);
+            true
+        })
+    }
+
+    /// As [`Command::run`]; `log` says of each line whether the program has come to its next step with it.
+    ///
+    /// # Errors
+    /// As [`Command::run`]; an [`super::Overrun`] in the chain when a step took too long.
+    pub fn run_steps(&self, log: impl FnMut(&str) -> bool) -> Result<()> {
         child::follow(self, log)
     }
 

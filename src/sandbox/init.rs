@@ -3,15 +3,17 @@
 use super::child::Status;
 use super::command::Spec;
 use super::wire::{Kind, Wire};
-use super::{namespaces, restrict, root};
+use super::{namespaces, restrict, root, watch};
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, WaitOptions};
 use rustix::thread::UnshareFlags;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 pub(super) fn main() -> ExitCode {
-    let Ok(wire) = Wire::inherited() else { return ExitCode::FAILURE };
+    let Ok(wire) = Wire::inherited().map(Arc::new) else { return ExitCode::FAILURE };
     let sent = match serve(&wire) {
         Ok(status) => serde_json::to_vec(&status).map(|payload| wire.send(Kind::Reply, &payload, &[])),
         Err(error) => {
@@ -22,7 +24,7 @@ pub(super) fn main() -> ExitCode {
     if matches!(sent, Ok(Ok(()))) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn serve(wire: &Wire) -> Result<Status> {
+fn serve(wire: &Arc<Wire>) -> Result<Status> {
     let mut start = wire.expect(Kind::Start)?;
     let spec: Spec = serde_json::from_slice(&start.payload).context("reading what to run")?;
     let stdin = start.descriptors.pop().context("no standard input arrived")?;
@@ -35,6 +37,19 @@ fn serve(wire: &Wire) -> Result<Status> {
     root::enter(&spec).with_context(|| format!("entering the root {}", spec.root.to_string_lossy()))?;
     restrict::give_up(spec.terminal)?;
     let program = start_program(&spec, stdin)?;
+    let (wire, limit, tasks) = (wire.clone(), spec.seconds.map(Duration::from_secs), spec.tasks);
+    std::thread::spawn(move || {
+        match watch::watch(&wire, limit, tasks) {
+            Ok(Some(excess)) => {
+                let payload = serde_json::to_vec(&excess).unwrap_or_default();
+                let _ = wire.send(Kind::Overrun, &payload, &[]);
+            }
+            Ok(None) => {}
+            Err(error) => wire.fail(&error),
+        }
+        // Whoever is pid 1 takes all others along.
+        std::process::exit(1);
+    });
     reap(program)
 }
 

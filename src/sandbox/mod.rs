@@ -13,6 +13,7 @@
 mod child;
 mod command;
 mod failure;
+mod filter;
 mod identity;
 mod init;
 pub mod mount;
@@ -20,12 +21,14 @@ mod namespaces;
 mod restrict;
 mod root;
 mod tools;
+mod watch;
 mod wire;
 mod worker;
 
 pub use child::{Child, Output, Status};
 pub use command::{Access, Command, Stdin};
 pub use tools::ToolRoot;
+pub use watch::{Excess, Overrun};
 pub use worker::{Job, Worker};
 
 use std::ffi::OsStr;

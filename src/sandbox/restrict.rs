@@ -1,22 +1,21 @@
 //! What a program in a root may not do although it is root there.
 
+use crate::base::limits::USER_PROCESSES;
 use anyhow::{Context as _, Result};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use rustix::thread::CapabilitySet;
 
 /// What maintainer scripts use: owners, modes, ids, file capabilities, chroot.
-/// Not among them: SYS_ADMIN (mounts, hence escapes from the root) and SYS_PTRACE (reaching into init).
+/// Not among them: SYS_ADMIN (mounts, hence escapes from the root), SYS_PTRACE (reaching into init) and
+/// DAC_READ_SEARCH (files by handle; DAC_OVERRIDE reads all that has a name).
 const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
-    .union(CapabilitySet::DAC_READ_SEARCH)
     .union(CapabilitySet::FOWNER)
     .union(CapabilitySet::FSETID)
     .union(CapabilitySet::KILL)
     .union(CapabilitySet::SETGID)
     .union(CapabilitySet::SETUID)
-    .union(CapabilitySet::SETPCAP)
     .union(CapabilitySet::SETFCAP)
-    .union(CapabilitySet::NET_BIND_SERVICE)
     .union(CapabilitySet::SYS_CHROOT);
 
 /// Open files of a program: some close every number below the limit one by one when they start.
@@ -36,6 +35,7 @@ pub(super) fn give_up(terminal: bool) -> Result<()> {
     };
     limit(Resource::Core, 0, 0)?;
     limit(Resource::Nofile, OPEN_FILES.0, OPEN_FILES.1)?;
+    limit(Resource::Nproc, USER_PROCESSES, USER_PROCESSES)?;
     for number in 0..u64::BITS {
         let one = CapabilitySet::from_bits_retain(1 << number);
         if KEPT.contains(one) {
@@ -50,5 +50,19 @@ pub(super) fn give_up(terminal: bool) -> Result<()> {
     }
     rustix::thread::clear_ambient_capability_set().context("giving up capabilities")?;
     rustix::thread::set_no_new_privs(true).context("giving up new privileges")?;
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).context("hiding init")
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).context("hiding init")?;
+    close_inherited()?;
+    // Last, because it forbids some of the above.
+    super::filter::install().context("filtering system calls")
+}
+
+/// Keeps whatever the builder's own parent left open from the program: a folder of the host would be a way out.
+#[allow(unsafe_code)]
+fn close_inherited() -> Result<()> {
+    // SAFETY: this marks descriptors to be closed by the next `execve` and closes none in this process.
+    let status = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if status != 0 {
+        return Err(std::io::Error::last_os_error()).context("closing what was left open");
+    }
+    Ok(())
 }

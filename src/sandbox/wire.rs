@@ -11,6 +11,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// Most file descriptors that travel with one frame.
 const DESCRIPTORS: usize = 2;
@@ -24,7 +25,7 @@ pub(super) enum Kind {
     Start = 1,
     /// From the gate: the namespaces exist, map my ids.
     Ready = 2,
-    /// To the gate: the ids are mapped.
+    /// To the gate: the ids are mapped. To init: the program has come to its next step.
     Go = 3,
     /// To the worker: the job's name, with the builder's standard input.
     Job = 4,
@@ -36,12 +37,23 @@ pub(super) enum Kind {
     Reply = 7,
     /// From anyone below: why it did not work, as JSON.
     Failure = 8,
+    /// From init: why it ended the program, as JSON.
+    Overrun = 9,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
-        const ALL: [Kind; 8] =
-            [Kind::Start, Kind::Ready, Kind::Go, Kind::Job, Kind::Request, Kind::Event, Kind::Reply, Kind::Failure];
+        const ALL: [Kind; 9] = [
+            Kind::Start,
+            Kind::Ready,
+            Kind::Go,
+            Kind::Job,
+            Kind::Request,
+            Kind::Event,
+            Kind::Reply,
+            Kind::Failure,
+            Kind::Overrun,
+        ];
         ALL.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
@@ -104,6 +116,18 @@ impl Wire {
         stream.write_all(&header[sent..])?;
         stream.write_all(payload)?;
         Ok(())
+    }
+
+    /// Waits this long for a frame, and says whether there is one (or an end).
+    pub(super) fn wait(&self, time: Duration) -> Result<bool> {
+        use rustix::event::{PollFd, PollFlags, Timespec};
+        let mut watched = [PollFd::new(&self.stream, PollFlags::IN)];
+        let time = Timespec::try_from(time).context("waiting on the control socket")?;
+        match rustix::event::poll(&mut watched, Some(&time)) {
+            Ok(count) => Ok(count > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error).context("waiting on the control socket"),
+        }
     }
 
     /// The next frame; `None` when the other side is gone.
@@ -188,7 +212,7 @@ mod tests {
 
     #[test]
     fn damaged_frames_are_refused() {
-        for bytes in [&b"\x09\x00\x00\x00\x00"[..], b"\x01\xff\xff\xff\xff", b"\x01\x05\x00\x00\x00abc"] {
+        for bytes in [&b"\x0a\x00\x00\x00\x00"[..], b"\x01\xff\xff\xff\xff", b"\x01\x05\x00\x00\x00abc"] {
             let (ours, theirs) = Wire::pair().unwrap();
             (&ours.stream).write_all(bytes).unwrap();
             drop(ours);

@@ -32,7 +32,7 @@ pub(crate) fn by_privileges(folder: &Path) -> Result<()> {
     let user = said(&script);
     ensure!(user.as_ref().map(String::as_str).unwrap_or("1") == "1", "{user:?}");
     let capabilities = said(&super::harness::script(&root, "grep CapEff /proc/self/status"))?;
-    ensure!(capabilities == "CapEff:\t00000000800405ff", "{capabilities}");
+    ensure!(capabilities == "CapEff:\t00000000800400fb", "{capabilities}");
     Ok(())
 }
 
