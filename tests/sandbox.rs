@@ -8,6 +8,8 @@
     reason = "all of this is tests"
 )]
 
+#[path = "sandbox_cases/calls.rs"]
+mod calls;
 #[path = "sandbox_cases/commands.rs"]
 mod commands;
 #[path = "sandbox_cases/escapes.rs"]
@@ -48,6 +50,16 @@ const CASES: &[Case] = &[
     inside("program_whose_steps_take_long_together_goes_on", limits::steps_begin_time_anew),
     inside("program_that_multiplies_is_ended", limits::multiplying_is_ended),
     inside("program_that_talks_for_ever_is_ended", limits::talking_for_ever_is_ended),
+    inside("calls_that_are_forbidden_are_refused", calls::forbidden_are_refused),
+    inside("calls_that_are_needed_are_allowed", calls::needed_are_allowed),
+    inside("calls_of_other_processors_are_refused", calls::other_processors_are_refused),
+    inside("escape_to_the_network_fails", escapes::by_network),
+    inside("escape_by_inherited_descriptors_fails", escapes::by_descriptors),
+    inside("escape_by_signals_fails", escapes::by_signals),
+    inside("escape_by_setuid_files_fails", escapes::by_setuid),
+    inside("escape_by_a_terminal_fails", escapes::by_terminal),
+    inside("escape_by_mounts_fails", escapes::by_mounts),
+    inside("escape_into_what_is_collected_fails", escapes::by_collecting),
     inside("overlay_behaves_like_a_folder", mounts::overlay_behaves),
     outside("mounts_of_a_worker_vanish_with_it", mounts::vanish),
     outside("worker_that_fails_says_why", workers::says_why),

@@ -5,10 +5,11 @@ use super::deferred::Deferred;
 use super::incoming::Incoming;
 use super::root::Root;
 use crate::base::epoch::Epoch;
+use crate::base::hint::hinted;
 use crate::base::limits::DPKG_FILE_BYTES;
 use crate::base::progress::Progress;
-use crate::sandbox::Command;
-use anyhow::{Context as _, Result, anyhow, bail};
+use crate::sandbox::{Command, Excess, Overrun};
+use anyhow::{Context as _, Result, anyhow};
 use std::fmt::Write as _;
 
 /// Where the control files of packages lie whose preinst is about to run.
@@ -39,6 +40,9 @@ pub(super) fn allow_services(root: &Root) -> Result<()> {
     root.remove(POLICY)
 }
 
+/// Begins the line that says whose preinst runs next.
+const NEXT: &str = "imgbuild: preinst of ";
+
 /// Runs `preinst install` of these packages, in this order.
 pub(super) fn preinst(
     root: &Root,
@@ -54,7 +58,7 @@ pub(super) fn preinst(
     // Scripts find their package by the place from which they run, as dpkg runs them: tmp.ci.
     let mut script = String::from("set -u\ncd /var/lib/dpkg\n");
     script.push_str(
-        "run() {\n  ln -sfn \"imgbuild.ci/$1\" tmp.ci\n  export DPKG_MAINTSCRIPT_PACKAGE=\"$2\" DPKG_MAINTSCRIPT_ARCH=\"$3\"\n  \
+        "run() {\n  echo \"imgbuild: preinst of $2\"\n  ln -sfn \"imgbuild.ci/$1\" tmp.ci\n  export DPKG_MAINTSCRIPT_PACKAGE=\"$2\" DPKG_MAINTSCRIPT_ARCH=\"$3\"\n  \
          (cd / && /var/lib/dpkg/tmp.ci/preinst install) && return\n  \
          echo \"the preinst script of $2 failed (exit status $?)\"\n  exit 1\n}\n",
     );
@@ -65,6 +69,8 @@ pub(super) fn preinst(
         writeln!(script, "run {at} '{}' '{}'", package.pin.name, package.pin.architecture)?;
     }
     let version = dpkg_version(root)?;
+    let mut last = String::new();
+    let mut said: Vec<String> = Vec::new();
     let result = deferred
         .command(root, epoch, "/bin/sh")?
         .args(["-c", &script])
@@ -74,17 +80,25 @@ pub(super) fn preinst(
         .env("DPKG_ADMINDIR", format!("/{FOLDER}"))
         .env("DPKG_ROOT", "")
         .env("DPKG_FORCE", "")
-        .output()
-        .context("running preinst scripts")?;
+        .run_steps(|line| {
+            if let Some(name) = line.strip_prefix(NEXT) {
+                name.clone_into(&mut last);
+                said.clear();
+                return true;
+            }
+            progress.log(line);
+            said.push(line.to_owned());
+            false
+        });
     root.remove(STAGE)?;
     root.remove(&format!("{FOLDER}/tmp.ci"))?;
-    let said = [result.stdout.as_slice(), &result.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    said.lines().for_each(|line| progress.log(line));
-    if !result.status.success() {
-        bail!("running preinst scripts: {}", tail(&said));
-    }
-    Ok(())
+    let said = tail(&said.join("\n"));
+    result.map_err(|error| match overrun(&error, &last, "preinst", &said) {
+        Some(overrun) => overrun,
+        // That it failed is said by the script around it.
+        None if !said.is_empty() => anyhow!("running preinst scripts: {said}"),
+        None => error.context("running preinst scripts"),
+    })
 }
 
 /// The version of the target's dpkg, by its own status.
@@ -122,18 +136,40 @@ pub(super) fn configure(
     };
     let mut last = String::new();
     let mut said: Vec<String> = Vec::new();
-    let result = command.run(|line| {
+    let mut begun = 0;
+    let mut script = "postinst";
+    let result = command.run_steps(|line| {
+        let before = said.len();
         if let Some(rest) = line.strip_prefix("Setting up ") {
             let name = rest.split(' ').next().unwrap_or(rest).to_owned();
             advance(&name);
-            last = name;
+            (last, script, begun) = (name, "postinst", before + 1);
         } else if let Some(rest) = line.strip_prefix("Processing triggers for ") {
             last = rest.split(' ').next().unwrap_or(rest).to_owned();
+            (script, begun) = ("postinst (for triggers)", before + 1);
         }
         progress.log(line);
         said.push(line.to_owned());
+        begun == before + 1
     });
-    result.map_err(|error| failure(&said).unwrap_or_else(|| error.context(format!("configuring {last}"))))
+    result.map_err(|error| {
+        let spoken = tail(&said[begun..].join("\n"));
+        overrun(&error, &last, script, &spoken)
+            .or_else(|| failure(&said))
+            .unwrap_or_else(|| error.context(format!("configuring {last}")))
+    })
+}
+
+/// What a script had too much of, when it was ended for that.
+fn overrun(error: &anyhow::Error, package: &str, script: &str, said: &str) -> Option<anyhow::Error> {
+    let overrun = crate::base::hint::find::<Overrun>(error)?;
+    let overrun = Overrun { excess: overrun.excess, said: said.to_owned() };
+    let message = format!("configuring {package}: its {script} script: {overrun}");
+    let remedy = match overrun.excess {
+        Excess::Time(_) => "it may wait for a service or an answer, and there are neither in the sandbox",
+        Excess::Tasks { .. } | Excess::Output(_) => "leave the package out, or answer its questions with `debconf`",
+    };
+    Some(hinted(message, format!("{remedy}; see what it does with `imgbuild role NAME --debug-shell`")))
 }
 
 /// Which package's script failed and what it said, from dpkg's own words.
@@ -163,6 +199,24 @@ fn tail(said: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scripts_that_were_ended_are_named_with_the_limit() {
+        let long = Excess::Time(std::time::Duration::from_secs(1800));
+        let error = anyhow::Error::new(Overrun::from(long)).context("running `dpkg`");
+        let named = overrun(&error, "slow", "postinst", "waiting\nstill waiting").unwrap();
+        assert_eq!(
+            named.to_string(),
+            "configuring slow: its postinst script: it was ended after 30 minutes; the last that it said: \
+             waiting\nstill waiting"
+        );
+        assert_eq!(
+            crate::base::hint::hints(&named),
+            ["it may wait for a service or an answer, and there are neither in the sandbox; see what it does with \
+              `imgbuild role NAME --debug-shell`"]
+        );
+        assert!(overrun(&anyhow!("another"), "slow", "postinst", "").is_none());
+    }
 
     #[test]
     fn failed_scripts_are_named_with_what_they_said() {

@@ -261,6 +261,13 @@ pub(super) fn follow(command: &Command, mut log: impl FnMut(&str) -> bool) -> Re
 pub(super) fn interact(command: &Command) -> Result<Status> {
     let running = || format!("running `{}`", command.line());
     let (read, ..) = input(&Stdin::Inherit).with_context(running)?;
+    // From a folder of the host that is open inside, a program could walk on into all others.
+    let (out, error) = (std::io::stdout(), std::io::stderr());
+    for (name, stream) in [("input", read.as_fd()), ("output", out.as_fd()), ("error", error.as_fd())] {
+        let about = rustix::fs::fstat(stream).context("looking at a standard stream").with_context(running)?;
+        let folder = rustix::fs::FileType::from_raw_mode(about.st_mode).is_dir();
+        ensure!(!folder, "the standard {name} is a folder, and a sandbox with one would be open");
+    }
     let mut spec = command.spec();
     (spec.terminal, spec.seconds) = (true, None);
     Init::start(&spec, &read, Stdio::inherit(), Stdio::inherit()).and_then(Init::wait).with_context(running)
