@@ -68,6 +68,8 @@ const CASES: &[Case] = &[
     outside("worker_with_a_single_id_runs_commands", workers::single_id),
     outside("worker_whose_builder_is_killed_leaves_nothing", workers::leaves_nothing),
     outside("worker_without_subordinate_ids_is_refused_with_the_remedy", workers::without_subordinate_ids),
+    outside("worker_in_a_chroot_is_refused_with_the_remedy", workers::in_a_chroot),
+    outside("worker_under_a_filter_is_refused_with_the_remedy", workers::under_a_filter),
     outside("worker_without_namespaces_is_refused_with_the_remedy", workers::without_namespaces),
 ];
 
@@ -79,6 +81,7 @@ const JOBS: &[(&str, Job)] = &[
     ("panic", workers::panic_job),
     ("report", workers::report_job),
     ("single", workers::single_job),
+    ("filtered", workers::filtered_job),
     ("hang", workers::hang_job),
     ("nested", workers::nested_job),
 ];

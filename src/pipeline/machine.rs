@@ -1,7 +1,7 @@
 //! `imgbuild boot`: one machine in QEMU; its emulator is the host's when that is recent enough, otherwise a tools root's.
 
 use super::select::select;
-use super::{pins, tools};
+use super::{pins, tools, work};
 use crate::base::epoch::Epoch;
 use crate::base::hint::hinted;
 use crate::base::progress::Progress;
@@ -104,6 +104,7 @@ fn provide(settings: &Settings, selection: &Selection, progress: &dyn Progress) 
     if let Some(tools) = store.tools(&tools::tools_id(&plan.tools))? {
         return Ok(ToolRoot { root: tools.root().to_owned() });
     }
+    work::check(progress)?;
     let packages = client.fetch(&plan.tools, &plan.image.tools.repositories, progress)?;
     let request = Request { cache: settings.cache.clone(), pins: plan.tools.clone(), packages, epoch: plan.epoch };
     let answer = Worker::run(TOOLS, &serde_json::to_vec(&request)?, progress)?;

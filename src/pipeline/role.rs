@@ -51,6 +51,10 @@ pub(super) fn run(settings: &Settings, role: &Role, progress: &dyn Progress) -> 
     let selected = select(settings, &role.names, &role.selection)?;
     let client = pins::client(settings, &role.selection);
     let mode = pins::mode(&role.selection, false);
+    if !pins::lock_path(settings).exists() {
+        // The first build of a project fetches before it knows what is missing.
+        work::check(progress)?;
+    }
     let plans = pins::pin(settings, &selected, mode, &client, progress)?;
     let mut images = Vec::new();
     let mut missing = Vec::new();
@@ -116,8 +120,7 @@ fn build(
     missing: Vec<&BuildPlan>,
     progress: &dyn Progress,
 ) -> Result<Vec<(bool, Published)>> {
-    // Who cannot build is told so before hundreds of megabytes are fetched.
-    Worker::run(work::READY, b"", progress)?;
+    work::check(progress)?;
     let store = Store::open(&settings.cache)?;
     let mut locks = Vec::new();
     // In one order for all processes: two that want the same images must not wait for each other.

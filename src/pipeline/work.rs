@@ -5,7 +5,7 @@ use crate::base::progress::Progress;
 use crate::output::{self, ArtifactKind};
 use crate::package::{BuildPlan, PackageSet};
 use crate::rootfs::{self, AssembleRequest, Assembled};
-use crate::sandbox::ToolRoot;
+use crate::sandbox::{ToolRoot, Worker};
 use crate::store::Store;
 use crate::{boot, disk};
 use anyhow::{Context as _, Result};
@@ -35,6 +35,11 @@ pub(super) struct BuildTask {
     /// The staging folder.
     pub(super) folder: PathBuf,
     pub(super) formats: Vec<ArtifactKind>,
+}
+
+/// Who cannot build is told so before hundreds of megabytes are fetched.
+pub(super) fn check(progress: &dyn Progress) -> Result<()> {
+    Worker::run(READY, b"", progress).map(drop)
 }
 
 /// Nothing: that it is reached is the answer.

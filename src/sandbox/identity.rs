@@ -1,13 +1,12 @@
 //! Which ids a worker has: all of them for root, one plus the subordinate range for anyone else.
 
+use super::obstacle::{Account, Obstacle, Surroundings};
 use crate::base::hint::hinted;
-use crate::base::limits::ACCOUNTS_BYTES;
-use crate::base::process::{self, Run};
+use crate::base::process::Run;
 use anyhow::{Context as _, Result};
-use std::path::{Path, PathBuf};
 
 /// Fewest ids that a Debian root needs: 0 to 65534 (`nobody`), and 65535.
-const NEEDED: u64 = 65_536;
+pub(super) const NEEDED: u64 = 65_536;
 
 /// Consecutive ids: `count` of them, from `inside` in the worker, from `outside` out here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +14,31 @@ pub(super) struct Range {
     inside: u64,
     outside: u64,
     count: u64,
+}
+
+impl Range {
+    /// These ids, out here.
+    pub(super) fn outside(outside: u64, count: u64) -> Self {
+        Self { inside: 0, outside, count }
+    }
+
+    /// How many ids.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether some id out here is in both.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        let end = |range: &Self| range.outside.saturating_add(range.count);
+        self.outside < end(other) && other.outside < end(self)
+    }
+}
+
+/// First and last id out here.
+impl std::fmt::Display for Range {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.outside, self.outside.saturating_add(self.count).saturating_sub(1))
+    }
 }
 
 /// How ids of the worker are ids out here.
@@ -31,7 +55,6 @@ impl Identity {
     /// All ids that this user may give to files.
     pub(super) fn all() -> Result<Self> {
         let uid = u64::from(rustix::process::geteuid().as_raw());
-        let gid = u64::from(rustix::process::getegid().as_raw());
         if uid == 0 {
             let (users, groups) = (own("/proc/self/uid_map")?, own("/proc/self/gid_map")?);
             if covers(&users) && covers(&groups) {
@@ -42,9 +65,9 @@ impl Identity {
                 "inside a container, give it a user namespace with at least 65536 ids",
             ));
         }
-        let name = account_name(uid);
-        let users = subordinate(Path::new("/etc/subuid"), "uids", name.as_deref(), uid, uid)?;
-        let groups = subordinate(Path::new("/etc/subgid"), "gids", name.as_deref(), uid, gid)?;
+        let account = Account::here();
+        let [users, groups] = account.maps().map_err(Obstacle::into_error)?;
+        account.helpers().map_err(Obstacle::into_error)?;
         Ok(Self::Subordinate { users, groups })
     }
 
@@ -84,14 +107,7 @@ fn table(ranges: &[Range]) -> String {
 
 /// The setuid helper of package `uidmap` that writes one of the maps after checking it against the file.
 fn helper(name: &str, process: u32, ranges: &[Range]) -> Result<()> {
-    let usual = || ["/usr/bin", "/bin", "/usr/sbin"].map(|folder| PathBuf::from(folder).join(name));
-    let found = process::find(name).or_else(|| usual().into_iter().find(|path| path.exists()));
-    let Some(program) = found else {
-        return Err(hinted(
-            format!("an ordinary user cannot build without `{name}`, and it is not installed"),
-            "install it: `sudo apt install uidmap` (or build as root)",
-        ));
-    };
+    let program = Account::helper(name).with_context(|| format!("`{name}` is no longer there"))?;
     let numbers = ranges.iter().flat_map(|range| [range.inside, range.outside, range.count]);
     Run::new(program).arg(process.to_string()).args(numbers.map(|number| number.to_string())).run()?;
     Ok(())
@@ -117,48 +133,8 @@ fn covers(ranges: &[Range]) -> bool {
     reach >= NEEDED
 }
 
-/// The name of an account in /etc/passwd; accounts from elsewhere are found by number.
-fn account_name(uid: u64) -> Option<String> {
-    let text = crate::base::files::read(Path::new("/etc/passwd"), ACCOUNTS_BYTES).ok()?;
-    String::from_utf8_lossy(&text).lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let (name, _, number) = (fields.next()?, fields.next()?, fields.next()?);
-        (number.parse() == Ok(uid)).then(|| name.to_owned())
-    })
-}
-
 /// 0 as the own id, then all subordinate ranges of this user, one after the other.
-fn subordinate(path: &Path, what: &str, name: Option<&str>, uid: u64, own: u64) -> Result<Vec<Range>> {
-    let text = crate::base::files::read(path, ACCOUNTS_BYTES).unwrap_or_default();
-    let grants = grants(&String::from_utf8_lossy(&text));
-    let mine = ranges(&grants, name, uid, own);
-    if mine.iter().map(|range| range.count).sum::<u64>() > NEEDED - 1 {
-        return Ok(mine);
-    }
-    let account = name.map_or_else(|| uid.to_string(), str::to_owned);
-    let granted = mine.iter().map(|range| range.count).sum::<u64>() - 1;
-    let free = grants.iter().map(|(_, start, count)| start.saturating_add(*count)).fold(100_000, u64::max);
-    let range = format!("{free}-{}", free.saturating_add(NEEDED - 1));
-    Err(hinted(
-        format!(
-            "{account} has {granted} subordinate {what} in {}, and a root filesystem needs {NEEDED}",
-            path.display()
-        ),
-        format!("grant them: `sudo usermod --add-sub{what} {range} {account}` (or build as root)"),
-    ))
-}
-
-/// Every `owner:start:count` of the file; other lines are not for us to judge.
-fn grants(text: &str) -> Vec<(String, u64, u64)> {
-    let grant = |line: &str| {
-        let mut fields = line.trim().split(':');
-        let grant = (fields.next()?.to_owned(), fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        fields.next().is_none().then_some(grant)
-    };
-    text.lines().filter_map(grant).collect()
-}
-
-fn ranges(grants: &[(String, u64, u64)], name: Option<&str>, uid: u64, own: u64) -> Vec<Range> {
+pub(super) fn ranges(grants: &[(String, u64, u64)], name: Option<&str>, uid: u64, own: u64) -> Vec<Range> {
     let number = uid.to_string();
     let mut found = vec![Range { inside: 0, outside: own, count: 1 }];
     let mut inside = 1;
@@ -174,35 +150,9 @@ fn ranges(grants: &[(String, u64, u64)], name: Option<&str>, uid: u64, own: u64)
 
 /// Why this kernel would not let us have namespaces, with the remedy, as far as its settings tell.
 pub(super) fn explain(error: anyhow::Error) -> anyhow::Error {
-    let setting = |name: &str| std::fs::read_to_string(format!("/proc/sys/{name}")).ok();
-    let is = |name: &str, value: &str| setting(name).is_some_and(|text| text.trim() == value);
-    let refusals = [
-        ("user/max_user_namespaces", "0", "user.max_user_namespaces=15000", "allows no user namespaces"),
-        (
-            "kernel/unprivileged_userns_clone",
-            "0",
-            "kernel.unprivileged_userns_clone=1",
-            "forbids user namespaces to ordinary users",
-        ),
-        (
-            "kernel/apparmor_restrict_unprivileged_userns",
-            "1",
-            "kernel.apparmor_restrict_unprivileged_userns=0",
-            "restricts user namespaces of ordinary users by AppArmor",
-        ),
-    ];
-    let root = rustix::process::geteuid().is_root() && !is("user/max_user_namespaces", "0");
-    let refusal = refusals.into_iter().find(|(name, value, ..)| !root && is(name, value));
-    let (why, remedy) = match refusal {
-        Some((_, _, mend, why)) => (format!("this kernel {why}"), format!("`sudo sysctl -w {mend}` allows it")),
-        None => (
-            "this environment allows no user namespaces".to_owned(),
-            "a chroot and many containers forbid them: build outside, or in a container started with \
-             `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`"
-                .to_owned(),
-        ),
-    };
-    match crate::base::hint::Remedy::<()>::hint(Err(error.context(why)), remedy) {
+    let full = error.chain().any(|cause| cause.downcast_ref() == Some(&rustix::io::Errno::NOSPC));
+    let Obstacle { sentence, remedy } = Surroundings::here().obstacle(full);
+    match crate::base::hint::Remedy::<()>::hint(Err(error.context(sentence)), remedy) {
         Err(error) => error,
         Ok(()) => unreachable!("a hint never mends an error"),
     }
@@ -214,25 +164,13 @@ mod tests {
 
     #[test]
     fn ranges_by_name_and_by_number_follow_each_other() {
-        let grants = grants("root:1:1\nanna:100000:65536\n# note\nbad:x:1\n1000:300000:10\n");
+        let grants = [("root", 1, 1), ("anna", 100_000, 65_536), ("1000", 300_000, 10)];
+        let grants = grants.map(|(owner, start, count)| (owner.to_owned(), start, count));
         let found = ranges(&grants, Some("anna"), 1000, 1000);
         let expected = [(0, 1000, 1), (1, 100_000, 65_536), (65_537, 300_000, 10)];
         let expected = expected.map(|(inside, outside, count)| Range { inside, outside, count });
         assert_eq!(found, expected);
         assert_eq!(table(&found[..2]), "0 1000 1\n1 100000 65536\n");
-    }
-
-    #[test]
-    fn users_without_ranges_are_told_the_command_with_a_free_range() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("subuid");
-        std::fs::write(&file, "anna:100000:65536\nbob:165536:100\n").unwrap();
-        let error = subordinate(&file, "uids", Some("bob"), 1001, 1001).unwrap_err();
-        let text = format!("bob has 100 subordinate uids in {}, and a root filesystem needs 65536", file.display());
-        assert_eq!(error.to_string(), text);
-        let hint = "grant them: `sudo usermod --add-subuids 165636-231171 bob` (or build as root)";
-        assert_eq!(crate::base::hint::hints(&error), [hint]);
-        assert!(subordinate(&file, "uids", Some("anna"), 1000, 1000).is_ok());
     }
 
     #[test]

@@ -16,8 +16,10 @@ mod failure;
 mod filter;
 mod identity;
 mod init;
+mod kvm;
 pub mod mount;
 mod namespaces;
+mod obstacle;
 mod restrict;
 mod root;
 mod tools;
@@ -27,6 +29,10 @@ mod worker;
 
 pub use child::{Child, Output, Status};
 pub use command::{Access, Command, Stdin};
+pub use kvm::{Kvm, kvm};
+pub use obstacle::{Account, Obstacle};
+#[cfg(test)]
+pub(crate) use obstacle::{example_account, example_account_without_ids};
 pub use tools::ToolRoot;
 pub use watch::{Excess, Overrun};
 pub use worker::{Job, Worker};

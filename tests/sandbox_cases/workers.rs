@@ -105,6 +105,10 @@ pub(crate) fn main_for_children() -> Option<ExitCode> {
             Ok(_) => println!("accepted"),
             Err(error) => println!("{error:#}\n{}", hints(&error).join("\n")),
         },
+        "--refuse-single" => match Worker::run_single("report", b"", &Silent) {
+            Ok(_) => println!("accepted"),
+            Err(error) => println!("{error:#}\n{}", hints(&error).join("\n")),
+        },
         _ => return None,
     }
     Some(ExitCode::SUCCESS)
@@ -196,17 +200,91 @@ pub(crate) fn without_subordinate_ids(_: &Path) -> Result<()> {
     }
     let user = OrdinaryUser::new(false)?;
     let heard = String::from_utf8(user.run(&["--refuse"]).stdout)?;
-    ensure!(heard.contains("has 0 subordinate uids in /etc/subuid, and a root filesystem needs 65536"), "{heard}");
-    ensure!(heard.contains("`sudo usermod --add-subuids "), "{heard}");
+    let (sentence, hint) = heard.trim_end().split_once('\n').context("no hint")?;
+    let name = user.name();
+    let expected = format!("{name} has 0 subordinate uids in /etc/subuid, and a root filesystem needs 65536");
+    ensure!(sentence == expected, "{heard}");
+    let (before, after) = ("grant them: `sudo usermod --add-subuids ", format!(" {name}` (or build as root)"));
+    let range = hint.strip_prefix(before).and_then(|rest| rest.strip_suffix(&after)).context("another hint")?;
+    let (first, last) = range.split_once('-').context("no range")?;
+    ensure!(last.parse::<u64>()? - first.parse::<u64>()? == 65_535, "{heard}");
+    refused_before_fetching(&user, sentence, hint)
+}
+
+/// The commands that need a sandbox say so in the same words as `doctor`, and ask no mirror for anything first.
+fn refused_before_fetching(user: &OrdinaryUser, sentence: &str, hint: &str) -> Result<()> {
+    let mirror = std::net::TcpListener::bind("127.0.0.1:0")?;
+    mirror.set_nonblocking(true)?;
+    let url = format!("http://{}/debian", mirror.local_addr()?);
+    let given = ["--repository", &format!("debian={url}"), "--repository", &format!("debian-security={url}-security")];
+    let asked = || mirror.accept().is_ok();
+    let expected = format!("error: {sentence}\nhint: {hint}\n");
+    for command in [["role", "base"], ["shell", "base"]] {
+        let output = user.imgbuild(command.into_iter().chain(given))?;
+        let heard = String::from_utf8(output.stderr)?;
+        ensure!(output.status.code() == Some(1) && heard == expected, "{command:?}: {heard}");
+        ensure!(!asked(), "{command:?} asked the mirror first");
+    }
+    // The twin: who looks at the mirror on purpose is seen doing so.
+    let output = user.imgbuild(["doctor"].into_iter().chain(given))?;
+    let heard = String::from_utf8(output.stdout)?;
+    ensure!(output.status.code() == Some(1), "{heard}");
+    ensure!(heard.contains(&format!("FAILED   subordinate ids       {sentence}\n")), "{heard}");
+    ensure!(heard.contains(&format!("-> {hint}\n")), "{heard}");
+    ensure!(asked(), "doctor did not ask the mirror");
     Ok(())
 }
 
 pub(crate) fn without_namespaces(_: &Path) -> Result<()> {
     // A worker forbids further user namespaces below it: there the refusal can be seen.
     let heard = String::from_utf8(Worker::run("nested", b"", &Silent)?)?;
-    ensure!(heard.contains("this kernel allows no user namespaces: entering new namespaces"), "{heard}");
-    ensure!(heard.ends_with("`sudo sysctl -w user.max_user_namespaces=15000` allows it"), "{heard}");
+    let expected = "this kernel allows no user namespaces: entering new namespaces: No space left on device (os error 28)\n\
+                    `sudo sysctl -w user.max_user_namespaces=15000` allows it";
+    ensure!(heard == expected, "{heard}");
     Ok(())
+}
+
+pub(crate) fn in_a_chroot(folder: &Path) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        skip("in a chroot: only root can enter one");
+        return Ok(());
+    }
+    std::fs::copy(std::env::current_exe()?, folder.join("test"))?;
+    for name in ["usr", "proc"] {
+        std::fs::create_dir(folder.join(name))?;
+    }
+    for name in ["bin", "sbin", "lib", "lib64"] {
+        std::os::unix::fs::symlink(Path::new("usr").join(name), folder.join(name))?;
+    }
+    let enter = "mount --bind /usr \"$1/usr\" && mount -t proc proc \"$1/proc\" && exec chroot \"$1\" /test --refuse";
+    let heard = Run::new("unshare").args(["--mount", "sh", "-c", enter, "sh"]).arg(folder).run()?;
+    let heard = String::from_utf8(heard)?;
+    let expected = "this process runs in a chroot, where the kernel allows no user namespaces: entering new namespaces: \
+                    Operation not permitted (os error 1)\n\
+                    build outside of it, or enter it with `sudo systemd-nspawn --directory=DIR`, which is no chroot\n";
+    ensure!(heard == expected, "{heard}");
+    Ok(())
+}
+
+/// As in a container: a filter (our own, of a command) that refuses namespaces, and a kernel that allows them.
+pub(crate) fn under_a_filter(folder: &Path) -> Result<()> {
+    let request = folder.to_str().context("no name")?;
+    let heard = String::from_utf8(Worker::run_single("filtered", request.as_bytes(), &Silent)?)?;
+    let expected = "this environment allows no user namespaces: entering new namespaces: Operation not permitted \
+                    (os error 1)\n\
+                    a chroot and many containers forbid them: build outside, or in a container started with \
+                    `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`";
+    ensure!(heard == expected, "{heard}");
+    Ok(())
+}
+
+pub(crate) fn filtered_job(request: &[u8], _: &dyn Progress) -> Result<Vec<u8>> {
+    let root = root(Path::new(std::str::from_utf8(request)?))?;
+    // Allowed again by whoever is root here: now the filter alone is in the way.
+    std::fs::write("/proc/sys/user/max_user_namespaces", "100").context("allowing namespaces")?;
+    let command = script(&root, "exec /run/test --refuse-single");
+    let command = command.bind(std::env::current_exe()?, "/run/test", imgbuild::sandbox::Access::ReadOnly);
+    Ok(said(&command)?.into_bytes())
 }
 
 pub(crate) fn nested_job(_: &[u8], _: &dyn Progress) -> Result<Vec<u8>> {

@@ -155,15 +155,35 @@ impl OrdinaryUser {
         self.folder.path().join("test")
     }
 
+    /// Its account.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs `imgbuild` as that user, in an empty folder of its own.
+    pub(crate) fn imgbuild<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Result<std::process::Output> {
+        let program = self.folder.path().join("imgbuild");
+        std::fs::copy(env!("CARGO_BIN_EXE_imgbuild"), &program)?;
+        let home = tempfile::tempdir_in(self.folder.path())?;
+        std::fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777))?;
+        self.as_user()
+            .arg("env")
+            .arg(format!("HOME={}", home.path().display()))
+            .arg(program)
+            .args(["-C"])
+            .arg(home.path())
+            .args(arguments)
+            .output()
+    }
+
+    fn as_user(&self) -> Run {
+        Run::new("setpriv").args(["--reuid", &self.name, "--regid", &self.name, "--init-groups", "--reset-env", "--"])
+    }
+
     /// Runs this executable as that user.
     pub(crate) fn run(&self, arguments: &[&str]) -> std::process::Output {
         let program = self.executable();
-        Run::new("setpriv")
-            .args(["--reuid", &self.name, "--regid", &self.name, "--init-groups", "--reset-env", "--"])
-            .arg(program)
-            .args(arguments)
-            .output()
-            .unwrap()
+        self.as_user().arg(program).args(arguments).output().unwrap()
     }
 }
 

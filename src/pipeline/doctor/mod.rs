@@ -2,6 +2,7 @@
 //!
 //! `facts` looks, `judge` decides (and is therefore tested without machines), this file shows.
 
+mod archives;
 mod facts;
 mod judge;
 
