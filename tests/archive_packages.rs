@@ -236,7 +236,7 @@ fn lasting_failures_are_told_with_url_and_remedy() {
     let network = "check the network and the proxy (http_proxy, https_proxy, no_proxy), or name another mirror with \
                    `--repository test=URL`";
     let out = "`imgbuild lock --update` pins what the mirror carries now; or name a `snapshot:` archive for the \
-               repository in the recipe, or a cache that still has the package with `--cache DIR`";
+               repository in the recipe; or give a cache (`--cache DIR`) or a bundle (`--bundle FILE`) that has the package";
     let cases = [
         (
             Mode::Status(404),
@@ -385,7 +385,7 @@ fn missing_packages_are_named_offline() {
         said(&error, &scene.server.url, scene.archive.root()),
         format!(
             "12 of the pinned packages are not in the cache, and the network is off: {}, and 2 more\nhint: run once without \
-             `--offline`, or name the cache that has them with `--cache DIR`",
+             `--offline`, or give a cache (`--cache DIR`) or a bundle (`--bundle FILE`) that has them",
             names.join(", ")
         )
     );

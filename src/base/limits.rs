@@ -70,6 +70,27 @@ pub const HOST_LIST_BYTES: u64 = MIB;
 /// Lists of the sources of the host's apt that are looked at.
 pub const HOST_LISTS: usize = 1000;
 
+// --- what is carried and compared: package/bundle, package/tracker ---
+
+/// The index of a bundle: some 150 bytes for each file.
+pub const BUNDLE_INDEX_BYTES: u64 = 64 * MIB;
+/// Files and links of a bundle.
+pub const BUNDLE_FILES: usize = 200_000;
+/// A name in a bundle: a tar header has 155 bytes for folders and 100 for the rest.
+pub const BUNDLE_PATH_BYTES: usize = 250;
+/// Zeros behind the last file of a bundle: some programs fill up to 10 KiB.
+pub const BUNDLE_PADDING_BYTES: u64 = 64 * KIB;
+/// An unpacked list of vulnerabilities. Debian's has some 70 MB.
+pub const VULNERABILITY_LIST_BYTES: u64 = GIB;
+/// One text in it: descriptions have some kilobytes.
+pub const VULNERABILITY_TEXT_BYTES: usize = 1 << 20;
+/// Values within one another in it: five levels mean something.
+pub const VULNERABILITY_DEPTH: usize = 32;
+/// Vulnerabilities of the packages of one image. All of Debian has some 45,000.
+pub const VULNERABILITIES: usize = 200_000;
+/// Suites that one vulnerability names.
+pub const VULNERABILITY_SUITES: usize = 64;
+
 // --- packages and roots: package/deb, rootfs ---
 
 /// Members of the outer archive of a `.deb`: three, and perhaps a few signatures.
@@ -129,6 +150,10 @@ pub const TREE_FILE_BYTES: u64 = 4 * MIB;
 pub const TREE_BYTES: usize = 16 << 20;
 /// A manifest.json: some 300 bytes for each package.
 pub const MANIFEST_BYTES: u64 = 64 * MIB;
+/// A list of software in SPDX: some kilobyte for each package.
+pub const SBOM_BYTES: u64 = 64 * MIB;
+/// A reason in audit.yaml, in characters.
+pub const REASON_CHARACTERS: usize = 1000;
 /// A file of the project that is compared with a built-in one, a file of the host that doctor reads.
 pub const SMALL_FILE_BYTES: u64 = 16 * MIB;
 

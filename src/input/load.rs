@@ -112,7 +112,7 @@ pub(super) fn cluster(sources: &Sources, name: &str, file: Option<&Path>) -> Res
 }
 
 impl<'a> Loader<'a> {
-    fn new(sources: &'a Sources) -> Self {
+    pub(super) fn new(sources: &'a Sources) -> Self {
         Self {
             sources,
             documents: Documents::default(),
@@ -121,6 +121,13 @@ impl<'a> Loader<'a> {
             others: Problems::default(),
             debs: Vec::new(),
         }
+    }
+
+    /// All that is wrong.
+    pub(super) fn into_problems(self) -> Problems {
+        let mut problems = Problems::of(self.report.into_faults(), &self.documents);
+        problems.merge(self.others);
+        problems
     }
 }
 

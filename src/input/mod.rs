@@ -12,6 +12,7 @@ mod cluster;
 mod content;
 mod decode;
 mod extend;
+mod judged;
 mod load;
 mod packages;
 mod problem;
@@ -29,11 +30,12 @@ pub(crate) use cluster::{
 };
 pub(crate) use content::{Content, DebEntry, FileKind, RepositoryEntry, TreeKind, UserEntry};
 pub use decode::Located;
+pub use judged::judged;
 pub(crate) use problem::Fault;
 pub use problem::{Documents, Place, Problem, Problems};
 pub(crate) use recipe::{DiskEntry, Recipe};
 pub(crate) use role::{ParameterValue, Role};
-pub use sources::{Origin, Sources};
+pub use sources::{Origin, Seen, Sources};
 pub(crate) use suggest::nearest;
 pub(crate) use volume::{Filesystem, VolumeEntry};
 
@@ -65,6 +67,12 @@ impl Inputs {
     #[must_use]
     pub fn local_files(&self) -> &[LocalFile] {
         &self.debs
+    }
+
+    /// Where the recipe says that a list of known vulnerabilities is.
+    #[must_use]
+    pub fn vulnerabilities(&self) -> Option<&str> {
+        self.recipe.vulnerabilities.as_deref()
     }
 
     /// The kernel flavours that the recipe offers, sorted.

@@ -31,6 +31,8 @@ pub(crate) struct Recipe {
     pub(crate) content: Content,
     pub(crate) disk: DiskEntry,
     pub(crate) tools: ToolsEntry,
+    /// Where a list of known vulnerabilities is; no part of any plan.
+    pub(crate) vulnerabilities: Option<String>,
 }
 
 /// A kernel flavour.
@@ -87,6 +89,7 @@ pub(crate) fn recipe(report: &Report, name: &str, node: &Node) -> Option<Recipe>
     let content = content(report, &mut fields);
     let disk = fields.require("disk").and_then(|node| disk(report, node));
     let tools = fields.require("tools").and_then(|node| tools(report, node));
+    let vulnerabilities = fields.get("vulnerabilities").and_then(|node| report.checked(node, check::url));
     fields.close();
     Some(Recipe {
         name: name.to_owned(),
@@ -101,6 +104,7 @@ pub(crate) fn recipe(report: &Report, name: &str, node: &Node) -> Option<Recipe>
         content,
         disk: disk?,
         tools: tools?,
+        vulnerabilities: vulnerabilities.map(|url| url.value),
     })
 }
 

@@ -7,6 +7,7 @@ use crate::base::files::{self, ListedKind};
 use crate::base::limits::TREE_FILES;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The remedy when the file system refuses.
 const UNREADABLE: &str = "see to it that the project's files can be read";
@@ -15,6 +16,19 @@ const UNREADABLE: &str = "see to it that the project's files can be read";
 #[derive(Clone, Debug)]
 pub struct Sources {
     project: Option<PathBuf>,
+    /// Notes what is read, when somebody asked for that.
+    seen: Option<Arc<Mutex<Seen>>>,
+}
+
+/// What documents were made of: paths below the project folder (or among the built-ins), and what was there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The project's files, by digest.
+    pub project: BTreeMap<String, Digest>,
+    /// The project's symbolic links and what they say.
+    pub links: BTreeMap<String, String>,
+    /// Embedded files, by digest.
+    pub builtin: BTreeMap<String, Digest>,
 }
 
 /// Where something that can be named lies.
@@ -37,13 +51,32 @@ impl Sources {
     /// The project in this folder (it may be empty or absent), and the built-ins.
     #[must_use]
     pub fn new(project: impl Into<PathBuf>) -> Self {
-        Self { project: Some(project.into()) }
+        Self { project: Some(project.into()), seen: None }
     }
 
     /// The built-ins alone.
     #[must_use]
     pub fn builtin() -> Self {
-        Self { project: None }
+        Self { project: None, seen: None }
+    }
+
+    /// The same sources, which from now on note what is read.
+    #[must_use]
+    pub fn noting(self) -> Self {
+        Self { seen: Some(Arc::default()), ..self }
+    }
+
+    /// What was read since [`Sources::noting`].
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        let seen = self.seen.as_ref().map(|seen| seen.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        seen.unwrap_or_default()
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Seen)) {
+        if let Some(seen) = &self.seen {
+            note(&mut seen.lock().unwrap_or_else(PoisonError::into_inner));
+        }
     }
 
     /// All recipes that can be named, sorted; the project's hide built-in ones of the same name.
@@ -98,7 +131,13 @@ impl Sources {
     pub(crate) fn read(&self, origin: Origin, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Problems> {
         match (origin, &self.project) {
             (Origin::Builtin, _) => {
-                Ok(EMBEDDED.iter().find(|(name, _)| *name == path).map(|(_, content)| content.to_vec()))
+                let found = EMBEDDED.iter().find(|(name, _)| *name == path).map(|(_, content)| content.to_vec());
+                if let Some(content) = &found {
+                    self.note(|seen| {
+                        seen.builtin.insert(path.to_owned(), Digest::of(content));
+                    });
+                }
+                Ok(found)
             }
             (Origin::Project, None) => Ok(None),
             (Origin::Project, Some(project)) => {
@@ -106,7 +145,13 @@ impl Sources {
                 if !file.exists() {
                     return Ok(None);
                 }
-                files::read(&file, limit).map(Some).map_err(|error| {
+                let read = files::read(&file, limit);
+                if let Ok(content) = &read {
+                    self.note(|seen| {
+                        seen.project.insert(path.to_owned(), Digest::of(content));
+                    });
+                }
+                read.map(Some).map_err(|error| {
                     let message = format!("{:#}", error.root_cause());
                     let oversize = message.contains("is longer than");
                     let remedy = if oversize { oversize_remedy(limit) } else { UNREADABLE.to_owned() };
@@ -123,6 +168,9 @@ impl Sources {
             for (path, content) in EMBEDDED {
                 if let Some(below) = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')) {
                     let executable = content.starts_with(b"#!");
+                    self.note(|seen| {
+                        seen.builtin.insert((*path).to_owned(), Digest::of(content));
+                    });
                     found.insert(below.to_owned(), Found::File { content: content.to_vec(), executable });
                 }
             }
@@ -151,6 +199,9 @@ impl Sources {
                 },
                 ListedKind::Link(target) => match target.to_str() {
                     Some(target) => {
+                        self.note(|seen| {
+                            seen.links.insert(shown.clone(), target.to_owned());
+                        });
                         found.insert(name.to_owned(), Found::Link(target.to_owned()));
                     }
                     None => problems.merge(Problems::single(
@@ -179,6 +230,9 @@ impl Sources {
         let refused = |error: String| Problems::single(path, error, Some(UNREADABLE.to_owned()));
         let opened = files::open(&file).map_err(|error| refused(format!("{error:#}")))?;
         let (digest, _) = Digest::of_reader(opened).map_err(|error| refused(format!("reading it: {error}")))?;
+        self.note(|seen| {
+            seen.project.insert(path.to_owned(), digest);
+        });
         let absolute = std::path::absolute(&file).map_err(|error| refused(format!("resolving it: {error}")))?;
         Ok(Some((digest, absolute)))
     }

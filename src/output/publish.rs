@@ -13,7 +13,7 @@ use super::sbom::sbom;
 use crate::base::digest::Digest;
 use crate::base::files;
 use crate::base::limits::MANIFEST_BYTES;
-use crate::package::BuildPlan;
+use crate::package::{BuildPlan, BuiltFrom};
 use anyhow::{Context as _, Result};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use std::fs::{self, File};
@@ -27,8 +27,10 @@ const BUILDING: &str = ".building-";
 /// The link to the newest complete result.
 const LATEST: &str = "latest";
 /// Files beside the artifacts.
-const MANIFEST: &str = "manifest.json";
-const SBOM: &str = "sbom.spdx.json";
+/// What a result is.
+pub const MANIFEST: &str = "manifest.json";
+/// The list of software.
+pub const SBOM: &str = "sbom.spdx.json";
 const CHECKSUMS: &str = "SHA256SUMS";
 /// What happened, with times.
 pub const BUILD_LOG: &str = "build.log";
@@ -70,6 +72,7 @@ pub struct Staging {
     home: PathBuf,
     artifacts: Vec<Artifact>,
     earlier: Option<Published>,
+    built_from: Vec<BuiltFrom>,
 }
 
 impl Staging {
@@ -89,13 +92,18 @@ impl Staging {
         let lock = files::open(folder.path())?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .with_context(|| format!("locking {}", folder.path().display()))?;
-        Ok(Self { folder, _lock: lock, home, artifacts: Vec::new(), earlier: None })
+        Ok(Self { folder, _lock: lock, home, artifacts: Vec::new(), earlier: None, built_from: Vec::new() })
     }
 
     /// The folder to write to.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// What the packages in the image were built from, for the list of software.
+    pub fn built_from(&mut self, built_from: Vec<BuiltFrom>) {
+        self.built_from = built_from;
     }
 
     /// Opens build.log.
@@ -165,7 +173,7 @@ impl Staging {
             let path = folder.join(name);
             fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))
         };
-        let software = sbom(build);
+        let software = sbom(build, &self.built_from);
         write(SBOM, &software)?;
         let listed = Artifact {
             file: SBOM.to_owned(),

@@ -2,10 +2,10 @@
 
 use super::boot_files;
 use super::root::Root;
-use super::{Tree, collect, layers};
+use super::{Tree, collect, database, layers};
 use crate::base::digest::Digest;
 use crate::base::progress::{Progress, Unit};
-use crate::package::{BuildPlan, PackageSet};
+use crate::package::{BuildPlan, BuiltFrom, PackageSet};
 use crate::sandbox::mount::Guard;
 use crate::store::{Base, Store};
 use anyhow::{Context as _, Result};
@@ -57,6 +57,8 @@ pub struct Assembled {
     pub initrd: String,
     /// The kernel's version as `uname -r` will say it.
     pub kernel_version: String,
+    /// What every package in the root was built from, sorted.
+    pub built_from: Vec<BuiltFrom>,
     /// The merged root.
     root: Guard,
     /// What it lies over: not pruned as long as this value lives.
@@ -82,13 +84,16 @@ pub fn assemble(request: &AssembleRequest<'_>, progress: &dyn Progress) -> Resul
     let phase = progress.phase("collect", 0, Unit::Items);
     let tree = collect::collect(guard.target(), request.plan.epoch)?;
     drop(phase);
-    let kernels = boot_files::kernels(&Root::open(guard.target())?)?;
+    let root = Root::open(guard.target())?;
+    let kernels = boot_files::kernels(&root)?;
+    let built_from = database::built_from(&root)?;
     let newest = kernels.first().context("the root has no kernel below /boot")?;
     Ok(Assembled {
         tree,
         kernel: newest.image.clone(),
         initrd: newest.initrd.clone(),
         kernel_version: newest.version.clone(),
+        built_from,
         root: guard,
         _base: base,
     })

@@ -116,7 +116,7 @@ fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// A name as one path component.
-fn one_name(name: &str) -> String {
+pub(super) fn one_name(name: &str) -> String {
     let safe: String = name
         .trim_matches('/')
         .chars()

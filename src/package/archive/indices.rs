@@ -2,6 +2,7 @@
 
 use super::cache::SuiteCache;
 use super::decompress::{PREFERRED, Packing, unpack};
+use super::kept::{self, KeptSuite};
 use super::release::{Listed, Release};
 use super::values::Index;
 use super::{ClientOptions, location};
@@ -59,6 +60,34 @@ impl<'a> Suite<'a> {
             other => other,
         };
         result.with_context(|| format!("reading {} of repository `{}`", self.spoken(), self.repository.name))
+    }
+
+    /// What the cache has of this suite, verified.
+    pub(super) fn kept(&self) -> Result<KeptSuite> {
+        let repository = self.repository;
+        let keyring = Certificates::read(&repository.keyring.name, repository.keyring.content.bytes())?;
+        let release = Release::parse(&self.cached_release(&keyring)?.text)?;
+        let mut indices = Vec::new();
+        for wanted in self.wanted(&release)? {
+            let plain = release.files.get(&wanted.path).copied();
+            let Some(found) = plain.or_else(|| listed(&release, &wanted.path).map(|(_, packed)| packed)) else {
+                bail!("it lists no `{}`", wanted.path);
+            };
+            let Some(file) = self.cache.find(&found.sha256, found.size, self.options.verify) else {
+                bail!("`{}` is not in the cache", wanted.path);
+            };
+            indices.push((found.sha256, file));
+        }
+        let names: &[&str] =
+            if self.cache.release("InRelease").exists() { &["InRelease"] } else { &["Release", "Release.gpg"] };
+        Ok(KeptSuite {
+            repository: repository.name.clone(),
+            suite: self.suite.to_owned(),
+            release: release.info.sha256,
+            folder: kept::folder(&repository.name, self.suite),
+            signed: names.iter().map(|name| self.cache.release(name)).collect(),
+            indices,
+        })
     }
 
     fn spoken(&self) -> String {

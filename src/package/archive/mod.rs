@@ -7,6 +7,7 @@ mod date;
 mod decompress;
 mod host;
 mod indices;
+mod kept;
 mod location;
 mod packages;
 mod release;
@@ -14,6 +15,7 @@ mod values;
 
 pub use cache::prune_indices;
 pub use host::HostMirrors;
+pub use kept::{KeptSuite, SuitePlace};
 pub use release::{Listed, Release, ReleaseError};
 pub use values::{Index, ReleaseInfo};
 
@@ -93,6 +95,17 @@ impl Client {
         let phase = progress.phase("indices", 0, Unit::Bytes);
         let found = parallel::map_on(self.options.jobs, &suites, |suite| suite.indices(&phase))?;
         Ok(found.into_iter().flatten().collect())
+    }
+
+    /// The suites of these repositories as they lie in the cache, verified; those that are not there whole are left out.
+    #[must_use]
+    pub fn kept(&self, repositories: &[Repository], architecture: &str) -> Vec<KeptSuite> {
+        let options = ClientOptions { offline: true, ..self.options.clone() };
+        let suites =
+            repositories.iter().flat_map(|repository| repository.suites.iter().map(move |suite| (repository, suite)));
+        let suites = suites
+            .map(|(repository, suite)| Suite::new(&options, &self.downloader, repository, suite, architecture).kept());
+        suites.filter_map(Result::ok).collect()
     }
 
     /// Fetches packages into the cache, in parallel, and gives them in the order of the pins.

@@ -77,7 +77,7 @@ impl Fetcher<'_> {
                     names.len(),
                     shortened(&names)
                 ),
-                "run once without `--offline`, or name the cache that has them with `--cache DIR`",
+                "run once without `--offline`, or give a cache (`--cache DIR`) or a bundle (`--bundle FILE`) that has them",
             ));
         }
         let mut sources = BTreeMap::new();
@@ -133,7 +133,7 @@ impl Fetcher<'_> {
             return Err(hinted(
                 format!("package {} is no longer on the mirror of `{}` ({failed})", spoken(pin), repository.name,),
                 "`imgbuild lock --update` pins what the mirror carries now; or name a `snapshot:` archive for the \
-                 repository in the recipe, or a cache that still has the package with `--cache DIR`",
+                 repository in the recipe; or give a cache (`--cache DIR`) or a bundle (`--bundle FILE`) that has the package",
             ));
         };
         get(&join(snapshot, &pin.path), None).with_context(|| {

@@ -30,7 +30,7 @@ impl Compression {
     }
 
     /// A decoder over `input` that fails after `limit` bytes of output.
-    pub(super) fn decoder(
+    pub(in crate::package) fn decoder(
         self,
         input: impl Read + Send + 'static,
         limit: u64,

@@ -11,6 +11,7 @@ use super::incoming::Incoming;
 use super::root::Root;
 use super::unpack::{Installed, Listing};
 use crate::base::limits::DPKG_FILE_BYTES;
+use crate::package::BuiltFrom;
 use anyhow::{Context as _, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +33,11 @@ pub(super) fn installed(root: &Root) -> Result<Installed> {
         installed.provides.insert(name, provides);
     }
     Ok(installed)
+}
+
+/// What every installed package was built from, sorted.
+pub(super) fn built_from(root: &Root) -> Result<Vec<BuiltFrom>> {
+    status::built_from(root.read_text(&format!("{FOLDER}/status"), DPKG_FILE_BYTES)?.as_bytes())
 }
 
 /// Adds unpacked packages to the database. `configured` says whether packages of an earlier step are configured

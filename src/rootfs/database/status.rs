@@ -2,6 +2,7 @@
 
 use super::FOLDER;
 use crate::base::limits::DPKG_FILE_BYTES;
+use crate::package::BuiltFrom;
 use crate::package::control::Stanzas;
 use crate::rootfs::incoming::Incoming;
 use crate::rootfs::root::Root;
@@ -31,6 +32,16 @@ pub(super) fn provides(text: &str) -> Result<BTreeMap<String, BTreeSet<String>>>
         packages.insert(name, provided.filter(|name| !name.is_empty()).collect());
     }
     Ok(packages)
+}
+
+/// What every package of this status was built from, sorted.
+pub(super) fn built_from(text: &[u8]) -> Result<Vec<BuiltFrom>> {
+    let mut found = Vec::new();
+    for stanza in Stanzas::new(text) {
+        found.extend(BuiltFrom::of(&stanza.context("reading dpkg's status")?));
+    }
+    found.sort();
+    Ok(found)
 }
 
 pub(super) fn add(root: &Root, unpacked: &[(&Incoming, &Listing)]) -> Result<()> {
