@@ -71,6 +71,28 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
                 typed::Compression::Zlib => meant::Compression::Zlib,
             },
             debug_shell: role.debug_shell,
+            bundle: role.bundle.as_deref().map(here),
+        }),
+        Verb::Bundle(typed::Bundle { verb: Some(typed::BundleVerb::Import { file }), .. }) => {
+            Command::BundleImport { file: here(&file) }
+        }
+        Verb::Bundle(bundle) => Command::Bundle(meant::Bundle {
+            names: names(bundle.names)?,
+            selection: selection(bundle.selection, around)?,
+            file: bundle.file.as_deref().map(here),
+        }),
+        Verb::Audit(audit) => Command::Audit(meant::Audit {
+            images: audit.images,
+            against: audit.against,
+            fail_on: match audit.fail_on {
+                typed::Severity::Unimportant => meant::Severity::Unimportant,
+                typed::Severity::Low => meant::Severity::Low,
+                typed::Severity::Unassigned => meant::Severity::Unassigned,
+                typed::Severity::Medium => meant::Severity::Medium,
+                typed::Severity::High => meant::Severity::High,
+                typed::Severity::Never => meant::Severity::Never,
+            },
+            offline: audit.offline,
         }),
         Verb::Plan(typed::Plan::Role { names: wanted, selection: chosen }) => {
             Command::Plan { names: names(wanted)?, selection: selection(chosen, around)? }

@@ -84,6 +84,15 @@ pub enum Command {
         /// How its plan is drawn.
         selection: Selection,
     },
+    /// Write a bundle for machines without any mirror.
+    Bundle(Bundle),
+    /// Take a bundle into cache and project.
+    BundleImport {
+        /// The bundle.
+        file: PathBuf,
+    },
+    /// Hold built images against a list of known vulnerabilities.
+    Audit(Audit),
     /// Show what the cache holds.
     CacheStatus,
     /// Remove what is no longer needed from the cache and from the results.
@@ -139,6 +148,49 @@ pub struct Role {
     pub compression: Compression,
     /// Give the terminal a shell in a root that could not be assembled.
     pub debug_shell: bool,
+    /// A bundle to take packages from; in an empty folder, also documents and pins.
+    pub bundle: Option<PathBuf>,
+}
+
+/// Writing a bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundle {
+    /// Which images can be built from it.
+    pub names: Names,
+    /// How their plans are drawn.
+    pub selection: Selection,
+    /// Where it goes; `<out>/bundles/<names>.bundle` when not given.
+    pub file: Option<PathBuf>,
+}
+
+/// Holding images against a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Names of built images, or folders of results, as typed.
+    pub images: Vec<String>,
+    /// File or URL of the list; the recipe's when not given.
+    pub against: Option<String>,
+    /// From which severity on the exit status tells.
+    pub fail_on: Severity,
+    /// Use no network.
+    pub offline: bool,
+}
+
+/// How bad something is, by Debian's own judgement; from harmless to bad, and `Never` beyond all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// No risk in practice.
+    Unimportant,
+    /// Low.
+    Low,
+    /// Nobody has judged it yet.
+    Unassigned,
+    /// Medium.
+    Medium,
+    /// High.
+    High,
+    /// None is bad enough.
+    Never,
 }
 
 /// An image format.

@@ -25,6 +25,18 @@ Exit status: 0 done, 1 failed, 2 usage, 3 lock out of date, 4 not reproducible, 
 Environment: settings that last can be given as IMGBUILD_<FLAG> (IMGBUILD_OUT, IMGBUILD_LOCKED, ...); IMGBUILD_REPOSITORY_<NAME>=URL says where a \
 repository is. XDG_CACHE_HOME, NO_COLOR, http_proxy, https_proxy and no_proxy are respected.";
 
+const AUDIT: &str = "\
+The list has the form of the Debian security tracker's JSON export, and may be compressed with gzip, xz or zstd. An image of Ubuntu cannot be \
+held against it.
+
+What was judged to be no concern is kept in audit.yaml beside the lock, with its reason:
+
+    version: 1
+    ignore:
+      CVE-2024-0001: the affected module is not loaded
+
+Exit status: 0 when nothing of the wanted severity was found that audit.yaml does not name, 1 otherwise or when something failed.";
+
 /// Flags of every command.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Common options")]
@@ -102,6 +114,12 @@ pub enum Verb {
     /// Provide the root with QEMU that `boot` uses where the host's own will not do, and print its path
     #[command(hide = true)]
     MachineTools(Selection),
+    /// Put everything that a locked build takes into one file, for machines without any mirror
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Bundle(Bundle),
+    /// Hold built images against a list of known vulnerabilities
+    #[command(after_long_help = AUDIT)]
+    Audit(Audit),
     /// Show what an image holds, from its bytes
     Inspect {
         /// A disk image: qcow2 or raw
@@ -203,6 +221,9 @@ pub struct Role {
         help_heading = "Results"
     )]
     pub compression: Compression,
+    /// Take packages from this bundle; in an empty folder, documents and pins too, and leave the network alone
+    #[arg(long, value_name = "FILE", env = "IMGBUILD_BUNDLE", hide_env_values = true, help_heading = "Selection")]
+    pub bundle: Option<PathBuf>,
     /// When a root cannot be assembled, a shell in it as it stands then
     #[arg(long, env = "IMGBUILD_DEBUG_SHELL", hide_env_values = true, help_heading = "Results")]
     pub debug_shell: bool,
@@ -319,6 +340,67 @@ pub struct Shell {
     /// How its plan is drawn.
     #[command(flatten)]
     pub selection: Selection,
+}
+
+/// `imgbuild bundle`.
+#[derive(Args, Debug)]
+pub struct Bundle {
+    /// `bundle import`.
+    #[command(subcommand)]
+    pub verb: Option<BundleVerb>,
+    /// Which images.
+    #[command(flatten)]
+    pub names: Names,
+    /// Where the bundle goes [default: <out>/bundles/<names>.bundle]
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// How their plans are drawn.
+    #[command(flatten)]
+    pub selection: Selection,
+}
+
+/// `imgbuild bundle import`.
+#[derive(Debug, Subcommand)]
+pub enum BundleVerb {
+    /// Take a bundle's packages and indices into the cache, its documents and pins into the project folder
+    Import {
+        /// The bundle
+        file: PathBuf,
+    },
+}
+
+/// `imgbuild audit`.
+#[derive(Args, Debug)]
+pub struct Audit {
+    /// Names of built images, or folders of results
+    #[arg(value_name = "NAME", required = true)]
+    pub images: Vec<String>,
+    /// The list: a file or a URL [default: the recipe's `vulnerabilities:`]
+    #[arg(long, value_name = "URL|FILE", env = "IMGBUILD_AGAINST", hide_env_values = true)]
+    pub against: Option<String>,
+    /// The least severity that makes the exit status 1
+    #[arg(long, value_name = "SEVERITY", default_value = "low", env = "IMGBUILD_FAIL_ON", hide_env_values = true)]
+    pub fail_on: Severity,
+    /// Use no network: a list from a URL is the one that was fetched last
+    #[arg(long, env = "IMGBUILD_OFFLINE", hide_env_values = true)]
+    pub offline: bool,
+}
+
+/// How bad something is, by Debian's own judgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Severity {
+    /// No risk in practice
+    Unimportant,
+    /// Low
+    Low,
+    /// Nobody has judged it yet
+    Unassigned,
+    /// Medium
+    Medium,
+    /// High
+    High,
+    /// Whatever is found, the exit status is 0
+    Never,
 }
 
 /// `imgbuild cache`.

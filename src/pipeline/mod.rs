@@ -1,6 +1,9 @@
 //! The only wiring: takes what was typed and walks through the rooms.
 
+mod audit;
+mod bundle;
 mod cache;
+mod carried;
 mod clusters;
 mod doctor;
 mod documents;
@@ -13,6 +16,7 @@ mod select;
 mod shell;
 mod supply;
 mod tools;
+mod vulnerable;
 mod work;
 
 use crate::base::hint::{self, hinted};
@@ -66,6 +70,9 @@ fn walk(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failure> 
         Command::Inspect { file } => inspect::run(file),
         Command::Boot(boot) => machine::boot(settings, boot, progress),
         Command::MachineTools { selection } => machine::tools_root(settings, selection, progress),
+        Command::Bundle(order) => bundle::run(settings, order, progress),
+        Command::BundleImport { file } => carried::import(settings, file, progress),
+        Command::Audit(order) => audit::run(settings, order, progress),
         Command::CacheStatus => cache::status(settings),
         Command::CachePrune => cache::prune(settings, progress),
         Command::Doctor { repositories } => Ok(doctor::run(settings, repositories)),

@@ -1,7 +1,8 @@
 //! `imgbuild role`: what is there already is not built again; what is missing is fetched, built in one worker and published.
 
+use super::carried::Carried;
 use super::select::{Selected, select};
-use super::work::{self, BuildRequest, BuildTask};
+use super::work::{self, BuildRequest, BuildTask, Made};
 use super::{pins, supply};
 use crate::base::digest::Digest;
 use crate::base::hint::Remedy as _;
@@ -48,6 +49,8 @@ struct Listed {
 
 /// Builds the images that are named, and gives where they lie.
 pub(super) fn run(settings: &Settings, role: &Role, progress: &dyn Progress) -> Result<Outcome, Failure> {
+    let carried = role.bundle.as_deref().map(|file| Carried::open(settings, role, file, progress)).transpose()?;
+    let (settings, role) = carried.as_ref().map_or((settings, role), |carried| (&carried.settings, &carried.role));
     let selected = select(settings, &role.names, &role.selection)?;
     let client = pins::client(settings, &role.selection);
     let mode = pins::mode(&role.selection, false);
@@ -56,6 +59,9 @@ pub(super) fn run(settings: &Settings, role: &Role, progress: &dyn Progress) -> 
         work::check(progress)?;
     }
     let plans = pins::pin(settings, &selected, mode, &client, progress)?;
+    if let Some(carried) = &carried {
+        carried.compare(&plans, progress);
+    }
     let mut images = Vec::new();
     let mut missing = Vec::new();
     for plan in &plans {
@@ -65,7 +71,7 @@ pub(super) fn run(settings: &Settings, role: &Role, progress: &dyn Progress) -> 
         }
     }
     if !missing.is_empty() {
-        let built = build(settings, role, &client, &selected, missing, progress)?;
+        let built = build(settings, role, &client, carried.as_ref(), &selected, missing, progress)?;
         images.extend(built.into_iter().map(|(built, there)| (there.manifest.image_id.clone(), built, there)));
     }
     for plan in &plans {
@@ -116,6 +122,7 @@ fn build(
     settings: &Settings,
     role: &Role,
     client: &Client,
+    carried: Option<&Carried>,
     selected: &[Selected],
     missing: Vec<&BuildPlan>,
     progress: &dyn Progress,
@@ -143,6 +150,10 @@ fn build(
         return Ok(results);
     }
     let needed: Vec<&BuildPlan> = missing.iter().map(|(plan, _)| *plan).collect();
+    if let Some(carried) = carried {
+        let local = pins::local_files(selected);
+        carried.provide(&needed, |plan| supply::needs_tools(&store, plan), &local, progress)?;
+    }
     let fetched = supply::fetch(client, selected, &needed, &store, progress)?;
     let mut stagings = Vec::new();
     let mut tasks = Vec::new();
@@ -173,9 +184,10 @@ fn build(
         std::fs::copy(stagings[0].0.folder().join(BUILD_LOG), &log)
             .with_context(|| format!("writing {}", log.display()))?;
     }
-    let files: Vec<Vec<(String, ArtifactKind)>> = serde_json::from_slice(&answer)?;
-    for ((mut staging, plan), files) in stagings.into_iter().zip(files) {
-        staging.add_all(&files)?;
+    let made: Vec<Made> = serde_json::from_slice(&answer)?;
+    for ((mut staging, plan), made) in stagings.into_iter().zip(made) {
+        staging.add_all(&made.files)?;
+        staging.built_from(made.built_from);
         results.push((true, staging.publish(plan)?));
     }
     Ok(results)
@@ -226,7 +238,7 @@ mod tests {
     fn role(formats: &[Format], compression: Compression) -> Role {
         let (parameters, repositories) = (BTreeMap::new(), BTreeMap::new());
         let selection = Selection { recipe: None, kernel: None, parameters, repositories, locked: true, offline: true };
-        Role { names: Names::All, selection, formats: formats.to_vec(), compression, debug_shell: false }
+        Role { names: Names::All, selection, formats: formats.to_vec(), compression, debug_shell: false, bundle: None }
     }
 
     #[test]

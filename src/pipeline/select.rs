@@ -22,7 +22,11 @@ pub(super) fn sources(settings: &Settings) -> Sources {
 
 /// Draws the plan of every image that is named.
 pub(super) fn select(settings: &Settings, names: &Names, selection: &Selection) -> Result<Vec<Selected>> {
-    let sources = sources(settings);
+    select_from(&sources(settings), names, selection)
+}
+
+/// As [`select`], from these documents.
+pub(super) fn select_from(sources: &Sources, names: &Names, selection: &Selection) -> Result<Vec<Selected>> {
     let recipe = selection.recipe.clone().unwrap_or_else(|| DEFAULT_RECIPE.to_owned());
     let names: Vec<String> = match names {
         Names::Given(names) => {
@@ -31,7 +35,7 @@ pub(super) fn select(settings: &Settings, names: &Names, selection: &Selection) 
         }
         Names::All => sources.roles()?.into_keys().collect(),
     };
-    names.iter().map(|name| draw(&sources, &recipe, name, selection)).collect()
+    names.iter().map(|name| draw(sources, &recipe, name, selection)).collect()
 }
 
 fn draw(sources: &Sources, recipe: &str, name: &str, selection: &Selection) -> Result<Selected> {

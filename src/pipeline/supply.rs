@@ -9,6 +9,7 @@ use crate::package::{BuildPlan, PackageFile, PackageSet, Pin};
 use crate::store::Store;
 use anyhow::Result;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 
 /// Everything that the worker needs of the network, each package once however many images hold it.
@@ -19,48 +20,70 @@ pub(super) fn fetch(
     store: &Store,
     progress: &dyn Progress,
 ) -> Result<Vec<PackageSet>> {
-    let local = pins::local_files(selected);
+    let mut needed = Vec::new();
+    for plan in plans {
+        needed.push((*plan, needs_tools(store, plan)?));
+    }
+    let at_hand = at_hand(client, selected, &needed, progress)?;
+    let mut sets = Vec::new();
+    for (plan, with_tools) in needed {
+        let set = |pins: &[Pin]| -> Vec<PackageFile> {
+            pins.iter().map(|pin| PackageFile { pin: pin.clone(), file: at_hand[&pin.sha256].clone() }).collect()
+        };
+        let downloads = plan.image.base.downloads.iter().chain(&plan.image.role.downloads);
+        let downloads = downloads.map(|download| (download.file.sha256, at_hand[&download.file.sha256].clone()));
+        sets.push(PackageSet {
+            base: set(&plan.base),
+            role: set(&plan.role),
+            tools: if with_tools { set(&plan.tools) } else { Vec::new() },
+            downloads: downloads.collect(),
+        });
+    }
+    Ok(sets)
+}
+
+/// Whether the tools' packages are needed: a tools root that is there needs none.
+pub(super) fn needs_tools(store: &Store, plan: &BuildPlan) -> Result<bool> {
+    Ok(store.tools(&tools::tools_id(&plan.tools))?.is_none())
+}
+
+/// Where all packages and downloads of these plans lie, by digest; the tools' packages where that is said.
+pub(super) fn at_hand(
+    client: &Client,
+    selected: &[Selected],
+    plans: &[(&BuildPlan, bool)],
+    progress: &dyn Progress,
+) -> Result<BTreeMap<Digest, PathBuf>> {
+    let mut at_hand: BTreeMap<Digest, PathBuf> = pins::local_files(selected);
     let mut wanted: BTreeMap<Digest, Pin> = BTreeMap::new();
     let mut repositories = Vec::new();
-    let mut tools_missing = Vec::new();
-    for plan in plans {
+    for (plan, with_tools) in plans {
         for repository in plan.image.repositories.iter().chain(&plan.image.tools.repositories) {
             if !repositories.contains(repository) {
                 repositories.push(repository.clone());
             }
         }
-        // A tools root that is there needs no packages.
-        let there = store.tools(&tools::tools_id(&plan.tools))?.is_some();
-        let pins = plan.base.iter().chain(&plan.role).chain(if there { &[][..] } else { &plan.tools[..] });
-        for pin in pins.filter(|pin| !local.contains_key(&pin.sha256)) {
+        // These are no repository's: what their documents name is fetched from where they say.
+        for deb in [&plan.image.base, &plan.image.role].into_iter().flat_map(|layer| &layer.debs) {
+            if let Entry::Vacant(place) = at_hand.entry(deb.sha256) {
+                place.insert(client.fetch_file(deb, progress)?);
+            }
+        }
+        let pins = plan.base.iter().chain(&plan.role).chain(if *with_tools { &plan.tools[..] } else { &[][..] });
+        for pin in pins.filter(|pin| !at_hand.contains_key(&pin.sha256)) {
             wanted.insert(pin.sha256, pin.clone());
         }
-        tools_missing.push(!there);
     }
     let pins: Vec<Pin> = wanted.into_values().collect();
-    let mut at_hand: BTreeMap<Digest, PathBuf> = local;
     for package in client.fetch(&pins, &repositories, progress)? {
         at_hand.insert(package.pin.sha256, package.file);
     }
-    let mut sets = Vec::new();
-    for (plan, with_tools) in plans.iter().zip(tools_missing) {
-        let set = |pins: &[Pin]| -> Vec<PackageFile> {
-            pins.iter().map(|pin| PackageFile { pin: pin.clone(), file: at_hand[&pin.sha256].clone() }).collect()
-        };
-        let downloads = plan.image.base.downloads.iter().chain(&plan.image.role.downloads);
-        let downloads = downloads.map(|download| {
-            let file = match at_hand.get(&download.file.sha256) {
-                Some(path) => path.clone(),
-                None => client.fetch_file(&download.file, progress)?,
-            };
-            Ok((download.file.sha256, file))
-        });
-        sets.push(PackageSet {
-            base: set(&plan.base),
-            role: set(&plan.role),
-            tools: if with_tools { set(&plan.tools) } else { Vec::new() },
-            downloads: downloads.collect::<Result<_>>()?,
-        });
+    for (plan, _) in plans {
+        for download in [&plan.image.base, &plan.image.role].into_iter().flat_map(|layer| &layer.downloads) {
+            if let Entry::Vacant(place) = at_hand.entry(download.file.sha256) {
+                place.insert(client.fetch_file(&download.file, progress)?);
+            }
+        }
     }
-    Ok(sets)
+    Ok(at_hand)
 }

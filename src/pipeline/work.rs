@@ -3,7 +3,7 @@
 use super::{shell, tools};
 use crate::base::progress::Progress;
 use crate::output::{self, ArtifactKind};
-use crate::package::{BuildPlan, PackageSet};
+use crate::package::{BuildPlan, BuiltFrom, PackageSet};
 use crate::rootfs::{self, AssembleRequest, Assembled};
 use crate::sandbox::{ToolRoot, Worker};
 use crate::store::Store;
@@ -42,12 +42,21 @@ pub(super) fn check(progress: &dyn Progress) -> Result<()> {
     Worker::run(READY, b"", progress).map(drop)
 }
 
+/// What was made of one task.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Made {
+    /// Files in the staging folder.
+    pub(super) files: Vec<(String, ArtifactKind)>,
+    /// What the packages in the image were built from.
+    pub(super) built_from: Vec<BuiltFrom>,
+}
+
 /// Nothing: that it is reached is the answer.
 pub(super) fn ready(_request: &[u8], _progress: &dyn Progress) -> Result<Vec<u8>> {
     Ok(Vec::new())
 }
 
-/// Builds all tasks; the answer names the files of each.
+/// Builds all tasks; the answer says what was made of each.
 pub(super) fn build(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
     let request: BuildRequest = serde_json::from_slice(request).context("reading the build request")?;
     let store = Store::open(&request.cache)?;
@@ -60,12 +69,7 @@ pub(super) fn build(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> 
     Ok(serde_json::to_vec(&answer)?)
 }
 
-fn one(
-    store: &Store,
-    task: &BuildTask,
-    build: &BuildRequest,
-    progress: &dyn Progress,
-) -> Result<Vec<(String, ArtifactKind)>> {
+fn one(store: &Store, task: &BuildTask, build: &BuildRequest, progress: &dyn Progress) -> Result<Made> {
     let (image, jobs) = (&task.plan.image, build.jobs);
     let tools = tools::provide(store, &task.plan.tools, &task.packages.tools, task.plan.epoch, progress)?;
     let workshop = ToolRoot { root: tools.root().to_owned() };
@@ -99,7 +103,7 @@ fn one(
         files.push((file, *kind));
     }
     files.extend(kernel_and_initrd(&assembled, &task.folder)?);
-    Ok(files)
+    Ok(Made { files, built_from: assembled.built_from })
 }
 
 /// The kernel and its initial RAM disk beside the image, for network boot.
