@@ -186,7 +186,7 @@ fn inside(request: &[u8], _progress: &dyn Progress) -> Result<Vec<u8>> {
         let access = if shown.writable { Access::ReadWrite } else { Access::ReadOnly };
         command = command.bind(&shown.host, &shown.inside, access);
     }
-    command = command.network(request.network).stdin(Stdin::Null).limit(None);
+    command = command.network(request.network).stdin(Stdin::Null).durable(true).limit(None);
     let (sender, receiver) = mpsc::channel();
     // Whoever runs too long dies with this worker, which is pid 1 of its namespace.
     std::thread::spawn(move || {

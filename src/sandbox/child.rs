@@ -20,6 +20,9 @@ const TAIL_LINES: usize = 20;
 /// How often init is told of steps at most, where every line is one.
 const STEP_PAUSE: Duration = Duration::from_millis(500);
 
+/// How much of a stream waits in its pipe: what every user may ask for.
+const STREAM_BYTES: usize = 1 << 20;
+
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
@@ -171,6 +174,8 @@ fn input(stdin: &Stdin) -> Result<(OwnedFd, Option<File>, Option<JoinHandle<()>>
         Stdin::Null => Ok((File::open("/dev/null").context("opening /dev/null")?.into(), None, None)),
         Stdin::Pipe => {
             let (read, write) = pipe()?;
+            // Streams are long: fewer turns between the two sides. Users have a limit on all their pipes together.
+            let _ = rustix::pipe::fcntl_setpipe_size(&write, STREAM_BYTES);
             Ok((read, Some(File::from(write)), None))
         }
         Stdin::Bytes(bytes) => {

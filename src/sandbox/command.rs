@@ -54,6 +54,7 @@ pub(super) struct Spec {
     pub(super) binds: Vec<Bind>,
     pub(super) network: bool,
     pub(super) terminal: bool,
+    pub(super) durable: bool,
     /// Longest time of it, or of a step of it.
     pub(super) seconds: Option<u64>,
     /// Most processes and threads at once.
@@ -92,6 +93,7 @@ impl Command {
                 binds: Vec::new(),
                 network: false,
                 terminal: false,
+                durable: false,
                 seconds: Some(COMMAND_TIME.as_secs()),
                 tasks: COMMAND_TASKS,
             },
@@ -146,6 +148,14 @@ impl Command {
     #[must_use]
     pub fn network(mut self, granted: bool) -> Self {
         self.spec.network = granted;
+        self
+    }
+
+    /// Whether it waits for the disk when it means to (`fsync` and the like). It does not unless said otherwise: who
+    /// publishes what it makes waits once, for all of it.
+    #[must_use]
+    pub fn durable(mut self, durable: bool) -> Self {
+        self.spec.durable = durable;
         self
     }
 

@@ -110,6 +110,11 @@ const ABSENT: &[c_long] = &[
     libc::SYS__sysctl,
 ];
 
+/// Calls that wait until something is on the disk. Nothing that a program in a root makes is used as it lies there:
+/// whoever publishes it waits once, for all of it. dpkg alone would wait several times for each package.
+const WAITING: &[c_long] =
+    &[libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_sync, libc::SYS_syncfs, libc::SYS_sync_file_range];
+
 /// Flags of `clone` that ask for namespaces.
 const NAMESPACES: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP
@@ -170,8 +175,8 @@ fn one_of(argument: u32, values: &[u32], then: sock_filter, otherwise: &[sock_fi
     body
 }
 
-/// The filter.
-fn program() -> Vec<sock_filter> {
+/// The filter; without `durable`, calls that wait for the disk succeed at once.
+fn program(durable: bool) -> Vec<sock_filter> {
     let allow = answer(libc::SECCOMP_RET_ALLOW);
     let forbid = refuse(libc::EPERM);
     let ours = sock_filter { jt: 1, jf: 0, ..unless(libc::BPF_JEQ, MACHINE, 0) };
@@ -184,6 +189,9 @@ fn program() -> Vec<sock_filter> {
     }
     for number in ABSENT {
         call(&mut program, *number, &[refuse(libc::ENOSYS)]);
+    }
+    for number in WAITING.iter().filter(|_| !durable) {
+        call(&mut program, *number, &[refuse(0)]);
     }
     call(&mut program, libc::SYS_clone, &[load(ARGUMENTS), unless(libc::BPF_JSET, NAMESPACES, 1), forbid, allow]);
     call(&mut program, libc::SYS_ioctl, &one_of(1, &TERMINAL, forbid, &[allow]));
@@ -203,8 +211,8 @@ fn program() -> Vec<sock_filter> {
 
 /// Puts the filter over this process and all that it starts, for good. Needs `no_new_privs`.
 #[allow(unsafe_code)]
-pub(super) fn install() -> Result<()> {
-    let mut program = program();
+pub(super) fn install(durable: bool) -> Result<()> {
+    let mut program = program(durable);
     let length = u16::try_from(program.len())?;
     let filter = sock_fprog { len: length, filter: program.as_mut_ptr() };
     // Without SPEC_ALLOW some kernels slow the whole process down against speculation that a filter does not prevent.
@@ -227,7 +235,10 @@ mod tests {
 
     /// What the kernel would do: a machine for the few statements that the filter is made of.
     fn run(architecture: u32, number: u32, arguments: [u64; 3]) -> u32 {
-        let program = program();
+        run_in(&program(true), architecture, number, arguments)
+    }
+
+    fn run_in(program: &[sock_filter], architecture: u32, number: u32, arguments: [u64; 3]) -> u32 {
         let (mut at, mut value) = (0, 0);
         loop {
             let here = program[at];
@@ -292,6 +303,16 @@ mod tests {
                 assert!(*number >= 0 && *number <= c_long::from(LAST), "{number}");
             }
         }
+    }
+
+    #[test]
+    fn calls_that_wait_for_the_disk_succeed_at_once_unless_they_count() {
+        for number in WAITING {
+            assert_eq!(ours(*number, [0; 3]), ALLOWED, "{number}");
+            let answer = run_in(&program(false), MACHINE, *number as u32, [0; 3]);
+            assert_eq!(answer, libc::SECCOMP_RET_ERRNO, "{number}");
+        }
+        assert_eq!(run_in(&program(false), MACHINE, libc::SYS_write as u32, [0; 3]), ALLOWED);
     }
 
     #[test]

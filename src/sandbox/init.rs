@@ -35,7 +35,7 @@ fn serve(wire: &Arc<Wire>) -> Result<Status> {
     namespaces::enter(spaces).context("entering new namespaces")?;
     rustix::system::sethostname(b"localhost").context("naming the sandbox")?;
     root::enter(&spec).with_context(|| format!("entering the root {}", spec.root.to_string_lossy()))?;
-    restrict::give_up(spec.terminal)?;
+    restrict::give_up(spec.terminal, spec.durable)?;
     let program = start_program(&spec, stdin)?;
     let (wire, limit, tasks) = (wire.clone(), spec.seconds.map(Duration::from_secs), spec.tasks);
     std::thread::spawn(move || {

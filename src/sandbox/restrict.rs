@@ -22,7 +22,7 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
 const OPEN_FILES: (u64, u64) = (1024, 65_536);
 
 /// Gives up what the program must not inherit. Init itself keeps its rights, which also keeps the program off it.
-pub(super) fn give_up(terminal: bool) -> Result<()> {
+pub(super) fn give_up(terminal: bool, durable: bool) -> Result<()> {
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     if !terminal {
         // Without a session of its own it could still type into the builder's terminal.
@@ -53,7 +53,7 @@ pub(super) fn give_up(terminal: bool) -> Result<()> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).context("hiding init")?;
     close_inherited()?;
     // Last, because it forbids some of the above.
-    super::filter::install().context("filtering system calls")
+    super::filter::install(durable).context("filtering system calls")
 }
 
 /// Keeps whatever the builder's own parent left open from the program: a folder of the host would be a way out.
