@@ -125,8 +125,6 @@ pub const ROOT_TABLE_BYTES: u64 = 4 * MIB;
 pub const LOADER_BYTES: u64 = 16 * MIB;
 /// A file that is read out of a tools root.
 pub const TOOLS_FILE_BYTES: u64 = 64 * MIB;
-/// The manifest of a layer: half a kilobyte for each of a million entries.
-pub const LAYER_MANIFEST_BYTES: u64 = 512 * MIB;
 /// The kernel's name of a boot, as a base at rest is marked with it.
 pub const BOOT_ID_BYTES: u64 = 128;
 

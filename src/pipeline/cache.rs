@@ -15,7 +15,7 @@ use std::path::PathBuf;
 /// The worker's job.
 pub(super) const PRUNE: &str = "prune";
 /// What stays: enough for a few recipes and for going back once.
-const KEEP: Keep = Keep { layers: 6, tools: 3 };
+const KEEP: Keep = Keep { bases: 6, tools: 3 };
 
 /// What was removed.
 #[derive(Serialize)]
@@ -43,8 +43,8 @@ pub(super) fn prune(settings: &Settings, progress: &dyn Progress) -> Result<Outc
     // Packages stay: other projects' locks may name what no mirror carries any more.
     let indices = archive::prune_indices(&settings.cache)?;
     let text = format!(
-        "removed {} layers, {} tools roots, {} work folders ({}) and {} results\n",
-        cache.layers,
+        "removed {} base layers, {} tools roots, {} work folders ({}) and {} results\n",
+        cache.bases,
         cache.tools,
         cache.work,
         Bytes(cache.bytes + indices),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Bytes that the disk counts in one block of `st_blocks`.
 const BLOCK: u64 = 512;
-/// Touched whenever a layer or an unpacked root is used: says which were used last.
+/// Touched whenever an unpacked root is used: says which were used last.
 const USED: &str = "used";
 
 /// How much one kind of thing takes.
@@ -25,8 +25,8 @@ pub struct Usage {
 /// What pruning leaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep {
-    /// So many of the layers that were used last, at rest, and as many unpacked ones.
-    pub layers: usize,
+    /// So many of the base layers that were used last.
+    pub bases: usize,
     /// So many of the tools roots that were used last.
     pub tools: usize,
 }
@@ -34,9 +34,7 @@ pub struct Keep {
 /// What pruning removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Pruned {
-    /// Layers.
-    pub layers: usize,
-    /// Unpacked base layers.
+    /// Base layers.
     pub bases: usize,
     /// Tools roots.
     pub tools: usize,
@@ -69,11 +67,10 @@ impl Store {
     /// When something cannot be removed.
     pub fn prune(&self, keep: Keep) -> Result<Pruned> {
         let before = size(self.folder());
-        let layers = self.prune_kind("layers", keep.layers)?;
-        let bases = self.prune_kind(kept::BASES, keep.layers)?;
+        let bases = self.prune_kind(kept::BASES, keep.bases)?;
         let tools = self.prune_kind(kept::TOOLS, keep.tools)?;
         let work = self.sweep()?;
-        Ok(Pruned { layers, bases, tools, work, bytes: before.saturating_sub(size(self.folder())) })
+        Ok(Pruned { bases, tools, work, bytes: before.saturating_sub(size(self.folder())) })
     }
 
     fn prune_kind(&self, kind: &str, keep: usize) -> Result<usize> {
@@ -83,7 +80,7 @@ impl Store {
         let mut removed = 0;
         for (_, path) in found.iter().rev().skip(keep) {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            // Whoever uses a root holds this lock; a layer that is being read stays readable when it is removed.
+            // Whoever uses a root holds this lock.
             let Some(lock) = Lock::alone(&self.folder().join("locks").join(format!("{kind}-{name}")))? else {
                 continue;
             };

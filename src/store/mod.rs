@@ -1,8 +1,6 @@
-//! The content-addressed cache: packages, layers, unpacked roots, locks between builds, pruning.
+//! The content-addressed cache: packages, unpacked roots, locks between builds, pruning.
 //!
 //! ```text
-//! <cache>/layers/<id>/manifest   every entry of a layer with owners, modes, attributes and digests (JSON below a digest)
-//! <cache>/layers/<id>/pack       the contents of its regular files, one after the other
 //! <cache>/packages/<xx>/<sha256>.deb, <cache>/indices/   what the network gave: verified packages, files and indices
 //! <cache>/tools/<id>/root/       an unpacked tools root
 //! <cache>/bases/<id>/root/       an unpacked base layer, the lower layer of overlays
@@ -10,23 +8,19 @@
 //! <cache>/locks/<name>           locks between builds
 //! ```
 //!
-//! What is published appears whole, by a rename, or not at all. Layers at rest belong to the caller and can be read and
-//! deleted by anyone who owns the cache; work folders and unpacked roots hold files of many owners and are written and
-//! deleted inside workers only.
+//! What is published appears whole, by a rename, or not at all. Work folders and unpacked roots hold files of many owners
+//! and are written and deleted inside workers only.
 
 mod collect;
 mod housekeeping;
 mod kept;
-mod layer;
 mod lock;
-mod materialise;
 pub mod packages;
 mod work;
 
 pub use collect::collect;
 pub use housekeeping::{Keep, Pruned, Usage};
 pub use kept::{Base, Kept, Tools};
-pub use layer::Layer;
 pub use lock::Lock;
 pub use work::Work;
 
@@ -48,9 +42,7 @@ impl Store {
     /// When the folder cannot be created.
     pub fn open(folder: &Path) -> Result<Self> {
         files::create_dir_all(folder)?;
-        for kind in ["layers", "locks"] {
-            files::create_dir_all(&folder.join(kind))?;
-        }
+        files::create_dir_all(&folder.join("locks"))?;
         for kind in [kept::TOOLS, kept::BASES, "work"] {
             let path = folder.join(kind);
             // Unpacked roots hold setuid programs, which are nobody else's to run out here.

@@ -7,7 +7,6 @@ use crate::base::digest::Digest;
 use crate::base::files;
 use anyhow::{Context as _, Result};
 use rustix::fs::{FlockOperation, flock};
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -87,31 +86,6 @@ impl PackageStore {
         Ok(path)
     }
 
-    /// Removes every file that no lock names any more, and what broken-off downloads left; gives the bytes that became
-    /// free. A download that is under way keeps what it has.
-    ///
-    /// # Errors
-    /// When the store cannot be read or a file not be removed.
-    pub fn prune(&self, keep: &BTreeSet<Digest>) -> Result<u64> {
-        let mut freed = 0;
-        for folder in entries(&self.folder)?.into_iter().filter(|path| path.is_dir()) {
-            let staging = folder.file_name().is_some_and(|name| name == STAGING);
-            for path in entries(&folder)? {
-                let named = path.file_stem().and_then(|stem| stem.to_str()).and_then(Digest::parse);
-                let unwanted = match named {
-                    Some(digest) if !staging => !keep.contains(&digest),
-                    _ => !in_use(&path),
-                };
-                if unwanted {
-                    let failed = || format!("removing {}", path.display());
-                    freed += fs::symlink_metadata(&path).with_context(failed)?.len();
-                    fs::remove_file(&path).with_context(failed)?;
-                }
-            }
-        }
-        Ok(freed)
-    }
-
     /// Copies a local file into the store if its digest is the wanted one.
     ///
     /// # Errors
@@ -134,18 +108,6 @@ impl PackageStore {
         let staged = staged.into_temp_path().keep().map_err(|error| error.error).with_context(failed)?;
         self.keep(&staged, digest).map(Some)
     }
-}
-
-/// A folder's entries, sorted; none when it does not exist.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = || format!("reading {}", folder.display());
-    let found = match fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        found => found.with_context(failed)?,
-    };
-    let mut paths = found.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().with_context(failed)?;
-    paths.sort();
-    Ok(paths)
 }
 
 /// Whether a download holds the lock of this file.
@@ -185,25 +147,5 @@ mod tests {
         assert_eq!(store.find(&digest, Some(3)), Some(path.clone()));
         assert_eq!(store.verified(&digest, Some(3)).unwrap(), None);
         assert!(!path.exists());
-    }
-
-    #[test]
-    fn pruning_keeps_what_is_named_or_under_way() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = PackageStore::new(folder.path());
-        assert_eq!(store.prune(&BTreeSet::new()).unwrap(), 0);
-        let mut kept = Vec::new();
-        for text in ["one", "four"] {
-            let file = folder.path().join(text);
-            fs::write(&file, text).unwrap();
-            kept.push(store.adopt(&file, &Digest::of(text.as_bytes())).unwrap().unwrap());
-        }
-        let staging = store.staging().unwrap();
-        fs::write(staging.join("left.part"), "12345").unwrap();
-        let busy = File::create(staging.join("busy.part")).unwrap();
-        flock(&busy, FlockOperation::LockExclusive).unwrap();
-        assert_eq!(store.prune(&BTreeSet::from([Digest::of(b"one")])).unwrap(), 4 + 5);
-        assert!(kept[0].exists() && !kept[1].exists());
-        assert!(staging.join("busy.part").exists() && !staging.join("left.part").exists());
     }
 }
