@@ -75,6 +75,16 @@ impl Store {
     }
 
     fn kept(&self, shelf: &str, id: &str) -> Result<Option<Kept>> {
+        let kept = self.opened(shelf, id)?;
+        let mark = self.place(shelf, id)?.join(UNSETTLED);
+        if kept.is_some() && mark.exists() {
+            // When we end before it does, the next one that uses the root begins again.
+            std::thread::spawn(move || settle(&mark));
+        }
+        Ok(kept)
+    }
+
+    fn opened(&self, shelf: &str, id: &str) -> Result<Option<Kept>> {
         let folder = self.place(shelf, id)?;
         let used = self.lock_shared(&format!("{shelf}-{id}"))?;
         let root = folder.join("root");
@@ -105,25 +115,21 @@ impl Store {
             other => other.with_context(failed)?,
         }
         files::sync_directory(&self.folder().join(shelf))?;
-        self.kept(shelf, id)?.with_context(failed)
+        // The disk is left to catch up by itself: who publishes ends soon, and would have to wait for it.
+        self.opened(shelf, id)?.with_context(failed)
     }
 }
 
 /// Whether all of the root is there. A root has too many files to wait for the disk before it is used: until they are
-/// on it, the root is only good for the boot that published it. Meanwhile the disk is made to catch up.
+/// on it, the root is only good for the boot that published it. Whoever uses it later makes the disk catch up.
 fn is_whole(folder: &Path) -> bool {
     let mark = folder.join(UNSETTLED);
     if !mark.exists() {
         return true;
     }
     let published = files::read(&mark, BOOT_ID_BYTES).ok();
-    if published.is_none() || published != boot().ok() {
-        // Another process may have settled it just now.
-        return !mark.exists();
-    }
-    // When we end before it does, the next one that uses the root begins again.
-    std::thread::spawn(move || settle(&mark));
-    true
+    // Another process may have settled it just now.
+    (published.is_some() && published == boot().ok()) || !mark.exists()
 }
 
 /// Waits until everything on the mark's filesystem is on the disk, then takes the mark away.
@@ -172,6 +178,8 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         assert_eq!(published(&store, "first"), "first");
         let mark = folder.path().join("bases/b1").join(UNSETTLED);
+        assert!(mark.exists());
+        assert!(store.base("b1").unwrap().is_some());
         wait_until_settled(&mark);
         assert!(store.base("b1").unwrap().is_some());
         // Empty: the power was cut before even the mark was on the disk.
@@ -189,7 +197,6 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         assert_eq!(published(&store, "first"), "first");
         let mark = folder.path().join("bases/b1").join(UNSETTLED);
-        wait_until_settled(&mark);
         // The process that published it ended too early.
         std::fs::write(&mark, boot().unwrap()).unwrap();
         assert!(store.base("b1").unwrap().is_some());
