@@ -1,7 +1,9 @@
-//! build.log: every event with its time, beside whatever else listens.
+//! build.log: every event with its time, beside whatever else listens; at the end where the time went.
 
+use crate::base::ledger::Ledger;
 use crate::base::progress::{Event, Progress, Unit};
 use crate::base::size::Bytes;
+use crate::base::summary;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
@@ -17,27 +19,43 @@ pub struct BuildLog<'a> {
 struct State {
     to: Box<dyn Write + Send>,
     done: BTreeMap<String, (u64, Unit)>,
+    ledger: Ledger,
 }
 
 impl<'a> BuildLog<'a> {
     /// Writes to this file; events go on to `onward`.
     #[must_use]
     pub fn new(to: Box<dyn Write + Send>, onward: &'a dyn Progress) -> Self {
-        Self { onward, start: Instant::now(), state: Mutex::new(State { to, done: BTreeMap::new() }) }
+        Self {
+            onward,
+            start: Instant::now(),
+            state: Mutex::new(State { to, done: BTreeMap::new(), ledger: Ledger::default() }),
+        }
     }
 }
 
 impl Progress for BuildLog<'_> {
     fn event(&self, event: Event) {
-        let seconds = self.start.elapsed().as_secs_f64();
+        let now = self.start.elapsed();
         {
+            let seconds = now.as_secs_f64();
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.ledger.enter(&event, now);
             if let Some(text) = state.line(&event) {
                 // A full disk fails the build where it writes what matters.
                 let _ = writeln!(state.to, "[{seconds:9.3}] {text}");
             }
         }
         self.onward.event(event);
+    }
+}
+
+impl Drop for BuildLog<'_> {
+    fn drop(&mut self) {
+        let now = self.start.elapsed();
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let table = summary::table(&state.ledger, now);
+        let _ = state.to.write_all(table.as_bytes());
     }
 }
 
@@ -95,6 +113,19 @@ mod tests {
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn the_log_ends_with_where_the_time_went() {
+        let sink = Sink::default();
+        let log = BuildLog::new(Box::new(sink.clone()), &Silent);
+        let phase = (&log as &dyn Progress).phase("unpack", 2, Unit::Packages);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        drop(phase);
+        drop(log);
+        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        let table = text.split_once("where the time went (").unwrap().1;
+        assert!(table.contains("\n  unpack  ") && table.contains(" %"), "{text}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::work::{self, BuildRequest, BuildTask, Made};
 use super::{pins, supply};
 use crate::base::digest::Digest;
 use crate::base::hint::Remedy as _;
-use crate::base::progress::Progress;
+use crate::base::progress::{Progress, Unit};
 use crate::base::size::Bytes;
 use crate::cli::meant::{Compression, Format, Role, Settings};
 use crate::cli::outcome::{Failure, Outcome};
@@ -58,7 +58,9 @@ pub(super) fn run(settings: &Settings, role: &Role, progress: &dyn Progress) -> 
         // The first build of a project fetches before it knows what is missing.
         work::check(progress)?;
     }
+    let solving = progress.phase("solve", 0, Unit::Items);
     let plans = pins::pin(settings, &selected, mode, &client, progress)?;
+    drop(solving);
     if let Some(carried) = &carried {
         carried.compare(&plans, progress);
     }
@@ -185,6 +187,7 @@ fn build(
             .with_context(|| format!("writing {}", log.display()))?;
     }
     let made: Vec<Made> = serde_json::from_slice(&answer)?;
+    let _publishing = progress.phase("publish", stagings.len() as u64, Unit::Items);
     for ((mut staging, plan), made) in stagings.into_iter().zip(made) {
         staging.add_all(&made.files)?;
         staging.built_from(made.built_from);

@@ -1,14 +1,12 @@
 //! Draws progress on standard error: bars on a terminal, one line per phase elsewhere, JSON for scripts, or nothing.
 
-pub mod ledger;
-pub mod summary;
-
 mod bars;
 
 use super::typed::{Common, ProgressStyle};
+use crate::base::ledger::{Ledger, seconds};
 use crate::base::progress::{Event, Progress};
+use crate::base::summary;
 use bars::Bars;
-use ledger::{Ledger, seconds};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -203,7 +201,10 @@ fn summary_json(ledger: &Ledger, now: Duration) -> serde_json::Value {
     let phases: Vec<_> = ledger
         .phases
         .iter()
-        .map(|phase| json!({"phase": phase.name, "seconds": phase.duration(now).as_secs_f64(), "done": phase.done, "unit": phase.unit}))
+        .map(|phase| {
+            let (seconds, share) = (phase.duration(now).as_secs_f64(), summary::share(phase, now));
+            json!({"phase": phase.name, "seconds": seconds, "share": share, "done": phase.done, "unit": phase.unit})
+        })
         .collect();
     json!({"event": "summary", "seconds": now.as_secs_f64(), "phases": phases})
 }

@@ -1,6 +1,7 @@
-//! Where the time went: one row per phase, drawn on the common axis of time, so that what ran side by side shows.
+//! Where the time went: one row per phase, drawn on the common axis of time, so that what ran side by side shows, with
+//! its share of the whole. Shares of what ran side by side add up to more than the whole.
 
-use super::ledger::{Ledger, seconds};
+use super::ledger::{Ledger, Phase, seconds};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -24,9 +25,16 @@ pub fn table(ledger: &Ledger, now: Duration) -> String {
         let axis = axis(&phase.intervals, now);
         let time = seconds(phase.duration(now));
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "  {:<name$}  {axis}  {time:>9}  {:<count$}", phase.name, phase.count());
+        let share = 100.0 * share(phase, now);
+        let _ = writeln!(out, "  {:<name$}  {axis}  {time:>9}  {share:>3.0} %  {:<count$}", phase.name, phase.count());
     }
     out.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// How much of the time until now a phase ran: 1 is all of it.
+#[must_use]
+pub fn share(phase: &Phase, now: Duration) -> f64 {
+    phase.duration(now).as_secs_f64() / now.as_secs_f64().max(f64::MIN_POSITIVE)
 }
 
 /// The axis with the cells marked in which the phase ran, wholly or in part.
@@ -62,9 +70,9 @@ mod tests {
         }
         let expected = "\
 where the time went (10.0 s in all)
-  download  #################.......................      4.0 s  3 MiB
-  unpack    ........#########################.......      6.0 s  301 packages
-  write     ....................................####      1.0 s
+  download  #################.......................      4.0 s   40 %  3 MiB
+  unpack    ........#########################.......      6.0 s   60 %  301 packages
+  write     ....................................####      1.0 s   10 %
 ";
         assert_eq!(table(&ledger, at(10)), expected);
     }
