@@ -4,6 +4,7 @@ mod artifact;
 mod checksums;
 #[cfg(test)]
 pub(crate) mod example;
+mod head_start;
 pub mod log;
 mod manifest;
 mod parallel;

@@ -1,5 +1,6 @@
 //! The compressed qcow2 image, straight from the composed disk.
 
+use super::head_start::HeadStart;
 use super::parallel::in_order;
 use crate::base::files;
 use crate::base::progress::{Progress, Unit};
@@ -32,7 +33,9 @@ pub fn write_qcow2(
     progress: &dyn Progress,
 ) -> Result<()> {
     let failed = || format!("writing {}", path.display());
-    let sink = BufWriter::with_capacity(BUFFER, files::create_new(path)?);
+    let file = files::create_new(path)?;
+    let mut ahead = HeadStart::of(&file).with_context(failed)?;
+    let sink = BufWriter::with_capacity(BUFFER, file);
     let mut writer = Writer::new(sink, image.size, compression).with_context(failed)?;
     let phase = progress.phase("write", image.size, Unit::Bytes);
     let start = || Ok((Encoder::new(compression)?, vec![0; usize_of(CLUSTER)]));
@@ -40,11 +43,13 @@ pub fn write_qcow2(
     in_order(jobs, image.size.div_ceil(PIECE), start, work, |piece, clusters| {
         for (cluster, encoded) in clusters {
             writer.push(cluster, &encoded).with_context(failed)?;
+            ahead.wrote(encoded.length());
         }
         phase.advance(PIECE.min(image.size - piece * PIECE));
         Ok(())
     })?;
     writer.finish().with_context(failed)?;
+    ahead.end().with_context(failed)?;
     Ok(())
 }
 

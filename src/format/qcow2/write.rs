@@ -50,6 +50,17 @@ pub enum Encoded {
     Plain(Vec<u8>),
 }
 
+impl Encoded {
+    /// Bytes that it takes in the file.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Zero => 0,
+            Self::Compressed(bytes) | Self::Plain(bytes) => bytes.len() as u64,
+        }
+    }
+}
+
 /// Compresses clusters; one for each thread. The result depends on the cluster alone.
 pub struct Encoder {
     inner: Inner,
