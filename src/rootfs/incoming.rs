@@ -15,10 +15,8 @@ pub(super) struct Incoming {
     pub(super) control: ControlArchive,
     /// How dpkg names its files: `name`, or `name:architecture` for `Multi-Arch: same`.
     pub(super) info_name: String,
-    /// Conffiles that the package ships, without leading slash, in the order of its list.
-    pub(super) conffiles: Vec<String>,
-    /// Conffiles that upgrades are to remove, without leading slash.
-    pub(super) obsolete_conffiles: Vec<String>,
+    /// Its conffiles in the order of its list, which dpkg's status keeps.
+    pub(super) conffiles: Vec<Conffile>,
     /// Packages that must come before, by relation: Pre-Depends and Depends.
     needs: Vec<Vec<String>>,
     /// Packages (real and virtual names) whose files it may take over.
@@ -27,16 +25,31 @@ pub(super) struct Incoming {
     essential: bool,
 }
 
+/// A line of a package's list of conffiles (deb-conffiles(5)).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Conffile {
+    /// Without leading slash.
+    pub(super) path: String,
+    /// Upgrades are to remove it: it is not shipped.
+    pub(super) obsolete: bool,
+}
+
+impl Conffile {
+    fn parse(line: &str) -> Option<Self> {
+        let (path, obsolete) =
+            line.strip_prefix("remove-on-upgrade ").map_or((line, false), |path| (path.trim_start(), true));
+        let path = path.trim_end().strip_prefix('/')?.trim_start_matches('/');
+        Some(Self { path: path.to_owned(), obsolete })
+    }
+}
+
 impl Incoming {
     fn open(file: &PackageFile) -> Result<Self> {
         let opening = || format!("opening package {} {}", file.pin.name, file.pin.version);
         let deb = Deb::open(&file.file).with_context(opening)?;
         let control = deb.control().with_context(opening)?;
         let lines = control.lines("conffiles").with_context(opening)?;
-        let path = |text: &str| text.trim().trim_start_matches('/').to_owned();
-        let conffiles = lines.iter().filter(|line| line.starts_with('/')).map(|line| path(line)).collect();
-        let obsolete_conffiles =
-            lines.iter().filter_map(|line| line.strip_prefix("remove-on-upgrade ")).map(path).collect();
+        let conffiles = lines.iter().filter_map(|line| Conffile::parse(line)).collect();
         let stanza = control.stanza().with_context(opening)?;
         let same = stanza.get("Multi-Arch").is_some_and(|value| value == "same");
         let info_name =
@@ -47,18 +60,7 @@ impl Incoming {
         let provides = relations(&stanza, "Provides").into_iter().flatten().collect();
         let yes = |field: &str| stanza.get(field).is_some_and(|value| value == "yes");
         let essential = yes("Essential");
-        Ok(Self {
-            pin: file.pin.clone(),
-            deb,
-            info_name,
-            conffiles,
-            obsolete_conffiles,
-            needs,
-            replaces,
-            provides,
-            essential,
-            control,
-        })
+        Ok(Self { pin: file.pin.clone(), deb, info_name, conffiles, needs, replaces, provides, essential, control })
     }
 
     /// Whether it has this maintainer script.
@@ -204,6 +206,14 @@ mod tests {
         let stanza = single(b"Depends: libc6 (>= 2.3), awk | mawk:any,\n python3:any (<< 3.14)\n").unwrap();
         assert_eq!(relations(&stanza, "Depends"), [vec!["libc6"], vec!["awk", "mawk"], vec!["python3"]]);
         assert!(relations(&stanza, "Replaces").is_empty());
+    }
+
+    #[test]
+    fn conffiles_are_shipped_or_to_be_removed() {
+        let parsed = |line: &str| Conffile::parse(line).map(|file| (file.path, file.obsolete));
+        assert_eq!(parsed("/etc/a b"), Some(("etc/a b".to_owned(), false)));
+        assert_eq!(parsed("remove-on-upgrade /etc/a"), Some(("etc/a".to_owned(), true)));
+        assert_eq!(parsed("etc/a"), None);
     }
 
     #[test]

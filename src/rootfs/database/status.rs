@@ -4,7 +4,7 @@ use super::FOLDER;
 use crate::base::limits::DPKG_FILE_BYTES;
 use crate::package::BuiltFrom;
 use crate::package::control::Stanzas;
-use crate::rootfs::incoming::Incoming;
+use crate::rootfs::incoming::{Conffile, Incoming};
 use crate::rootfs::root::Root;
 use crate::rootfs::unpack::Listing;
 use anyhow::{Context as _, Result};
@@ -54,7 +54,7 @@ pub(super) fn add(root: &Root, unpacked: &[(&Incoming, &Listing)]) -> Result<()>
         stanza(&mut text, package, listing)?;
     }
     root.write(&path, text.as_bytes(), 0o644, (0, 0))?;
-    for empty in ["available", "diversions", "statoverride"] {
+    for empty in ["diversions", "statoverride"] {
         let path = format!("{FOLDER}/{empty}");
         if root.find(path.as_bytes())?.is_none() {
             root.write(&path, b"", 0o644, (0, 0))?;
@@ -73,11 +73,13 @@ fn stanza(text: &mut String, package: &Incoming, listing: &Listing) -> Result<()
             text.push_str("Status: install ok unpacked\n");
         }
     }
-    let shipped =
-        package.conffiles.iter().filter_map(|path| Some(format!(" /{path} {}\n", listing.conffiles.get(path)?)));
-    // What is to be removed on upgrades is not shipped; dpkg notes it as a conffile not handled yet.
-    let obsolete = package.obsolete_conffiles.iter().map(|path| format!(" /{path} newconffile remove-on-upgrade\n"));
-    let lines: String = shipped.chain(obsolete).collect();
+    let line = |file: &Conffile| match listing.conffiles.get(&file.path) {
+        // What is to be removed on upgrades is not shipped; dpkg notes it as a conffile not handled yet.
+        _ if file.obsolete => Some(format!(" /{} newconffile remove-on-upgrade\n", file.path)),
+        Some(digest) => Some(format!(" /{} {digest}\n", file.path)),
+        None => None,
+    };
+    let lines: String = package.conffiles.iter().filter_map(line).collect();
     if !lines.is_empty() {
         write!(text, "Conffiles:\n{lines}")?;
     }

@@ -46,7 +46,7 @@ impl<'w, 'a> Worker<'w, 'a> {
         package: &'w Incoming,
         only: Option<&'w BTreeSet<Vec<u8>>>,
     ) -> Self {
-        let conffiles = package.conffiles.iter().map(String::as_str).collect();
+        let conffiles = package.conffiles.iter().filter(|file| !file.obsolete).map(|file| file.path.as_str()).collect();
         let buffer = vec![0; BUFFER];
         Self { unpacker, at, package, only, conffiles, listing: Listing::default(), parent: None, buffer }
     }
