@@ -1,7 +1,9 @@
 //! The mirrors that the host's own apt is set up with, by distribution.
 //!
-//! Only the address is taken from the host. What may be trusted is decided by the pinned keyring alone.
+//! Only the address, and the proxy on the way there, is taken from the host. What may be trusted is decided by the pinned keyring alone.
 
+use super::super::download;
+use super::apt_conf::AptConf;
 use crate::base::files;
 use crate::base::hint::hinted;
 use crate::base::limits::{HOST_LIST_BYTES, HOST_LISTS};
@@ -32,6 +34,7 @@ const UBUNTU_SUITES: [&str; 10] =
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostMirrors {
     mirrors: BTreeMap<String, String>,
+    proxies: BTreeMap<String, String>,
 }
 
 /// One source as apt would use it.
@@ -47,10 +50,17 @@ impl HostMirrors {
     /// Mirrors that are already known, by distribution.
     #[must_use]
     pub fn new(mirrors: BTreeMap<String, String>) -> Self {
-        Self { mirrors }
+        Self { mirrors, proxies: BTreeMap::new() }
     }
 
-    /// Reads `/etc/apt/sources.list` and `/etc/apt/sources.list.d/*.{list,sources}` below `root`. What cannot be
+    /// The proxies through which apt reaches these mirrors, by scheme and server (`http://mirror.example`).
+    #[must_use]
+    pub fn proxies(&self) -> &BTreeMap<String, String> {
+        &self.proxies
+    }
+
+    /// Reads `/etc/apt/sources.list`, `/etc/apt/sources.list.d/*.{list,sources}` and the proxies of
+    /// `/etc/apt/apt.conf{,.d}` below `root`. What cannot be
     /// read is left out, as on a host without apt: the need for a mirror is told when there is one.
     #[must_use]
     pub fn from_apt(root: &Path) -> Self {
@@ -78,7 +88,10 @@ impl HostMirrors {
                 }
             }
         }
-        Self { mirrors }
+        let conf = AptConf::read(root);
+        let proxy = |url: &String| Some((download::origin(url)?, conf.proxy(url)?));
+        let proxies = mirrors.values().filter_map(proxy).collect();
+        Self { mirrors, proxies }
     }
 
     /// The base URL of a distribution, also where it follows from another: `debian-security` lies beside `debian` on

@@ -2,6 +2,7 @@
 //!
 //! Signatures guard the indices: no signature by a pinned key, no index. A pinned digest suffices for a package.
 
+mod apt_conf;
 mod cache;
 mod date;
 mod decompress;
@@ -64,7 +65,7 @@ impl Client {
     /// A client that has done nothing yet.
     #[must_use]
     pub fn new(options: ClientOptions) -> Self {
-        let downloader = Downloader::new(options.jobs, Patience::default());
+        let downloader = Downloader::new(options.jobs, Patience::default()).proxies(options.host.proxies());
         let store = PackageStore::new(&options.cache);
         Self { options, downloader, store }
     }
@@ -72,7 +73,7 @@ impl Client {
     /// The same client with other limits of time and attempts.
     #[must_use]
     pub fn with_patience(mut self, patience: Patience) -> Self {
-        self.downloader = Downloader::new(self.options.jobs, patience);
+        self.downloader = Downloader::new(self.options.jobs, patience).proxies(self.options.host.proxies());
         self
     }
 

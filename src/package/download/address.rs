@@ -34,6 +34,15 @@ pub fn shown(url: &str) -> String {
     }
 }
 
+/// Scheme and server of a URL, without login and in lower case: `http://mirror.example:8080`.
+#[must_use]
+pub fn origin(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let server = authority.rsplit('@').next().filter(|server| !server.is_empty())?;
+    Some(format!("{scheme}://{server}").to_ascii_lowercase())
+}
+
 /// The path that a URL of scheme `file`, or a plain path, stands for.
 pub(super) fn local(url: &str) -> Option<PathBuf> {
     if let Some(rest) = url.strip_prefix("file:") {
@@ -47,6 +56,15 @@ pub(super) fn local(url: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn origins_are_what_has_one_proxy() {
+        for url in ["http://m.example/debian", "HTTP://user:word@M.example", "http://m.example/a?b#c"] {
+            assert_eq!(origin(url).as_deref(), Some("http://m.example"), "{url}");
+        }
+        assert_eq!(origin("https://m.example:8443/x").as_deref(), Some("https://m.example:8443"));
+        assert_eq!((origin("file:/x"), origin("/x"), origin("http:///x")), (None, None, None));
+    }
 
     #[test]
     fn paths_are_joined_and_encoded() {

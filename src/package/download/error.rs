@@ -81,7 +81,7 @@ pub enum DownloadError {
         source: std::io::Error,
     },
     /// The proxy of the environment is none.
-    #[error("proxy `{proxy}` (from the environment) is not a URL such as http://proxy.example:3128")]
+    #[error("proxy `{proxy}` (from the environment or apt's settings) is not a URL such as http://proxy.example:3128")]
     Proxy {
         /// As it stands there, without password.
         proxy: String,
@@ -119,7 +119,7 @@ impl DownloadError {
                 "the disk that holds the cache is full: `imgbuild cache prune`, or `--cache DIR`"
             }
             Self::Disk { .. } => "check that the cache folder can be written, or name another with `--cache DIR`",
-            Self::Proxy { .. } => "correct http_proxy or https_proxy, or unset it",
+            Self::Proxy { .. } => "correct http_proxy or https_proxy, or Acquire::http::Proxy in /etc/apt/apt.conf.d",
         }
     }
 

@@ -9,13 +9,14 @@ mod landing;
 mod proxy;
 mod transfer;
 
-pub use address::{join, shown};
+pub use address::{join, origin, shown};
 pub use error::DownloadError;
 pub use landing::Arrived;
 
 use crate::base::digest::Digest;
 use crate::base::limits::{DOWNLOAD_CONNECT_TIME, DOWNLOAD_FAILURES, DOWNLOAD_SILENCE_TIME, DOWNLOAD_WAIT_TIME};
 use landing::Landing;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -69,6 +70,7 @@ pub struct Request<'a> {
 pub struct Downloader {
     connections: usize,
     patience: Patience,
+    proxies: BTreeMap<String, String>,
     agents: OnceLock<Agents>,
 }
 
@@ -76,7 +78,14 @@ impl Downloader {
     /// A downloader that keeps at most this many connections to one server.
     #[must_use]
     pub fn new(connections: usize, patience: Patience) -> Self {
-        Self { connections, patience, agents: OnceLock::new() }
+        Self { connections, patience, proxies: BTreeMap::new(), agents: OnceLock::new() }
+    }
+
+    /// The same with proxies for single servers, by [`origin`]. Where the environment names a proxy, that one counts.
+    #[must_use]
+    pub fn proxies(mut self, proxies: &BTreeMap<String, String>) -> Self {
+        self.proxies.clone_from(proxies);
+        self
     }
 
     /// Fetches a small file into memory.
@@ -109,7 +118,7 @@ impl Downloader {
         if let Some(path) = address::local(request.url) {
             return copy(request, &path, landing, progress);
         }
-        let agents = self.agents.get_or_init(|| Agents::new(self.connections, &self.patience));
+        let agents = self.agents.get_or_init(|| Agents::new(self.connections, &self.patience, &self.proxies));
         agents.fetch(request, landing, &self.patience, progress)
     }
 }

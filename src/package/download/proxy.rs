@@ -1,4 +1,4 @@
-//! Proxies of the environment.
+//! Proxies of the environment, and of single servers.
 //!
 //! `https` goes through a tunnel (CONNECT), which the client library does by itself. Plain `http` is handed to the
 //! proxy whole, as a request with the full URL: proxies forbid tunnels to port 80, and caching ones (the reason to
@@ -55,6 +55,15 @@ pub(super) fn from_environment(scheme: &str) -> Result<Option<Proxy>, String> {
         }
     }
     builder.build().map(Some).map_err(bad)
+}
+
+/// A proxy that is named elsewhere, such as in apt's settings.
+///
+/// # Errors
+/// The proxy as it stands there, without password, when it is no URL.
+pub(super) fn named(value: &str) -> Result<Proxy, String> {
+    let url = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
+    Proxy::new(url.trim_end_matches('/')).map_err(|_| super::shown(&url))
 }
 
 /// Connects to the proxy instead of the server, and asks it for full URLs.

@@ -4,11 +4,12 @@ use super::error::DownloadError;
 use super::landing::Landing;
 use super::{Patience, Request, proxy, shown};
 use crate::base::limits::{DOWNLOAD_ATTEMPTS, DOWNLOAD_REDIRECTIONS, DOWNLOAD_RETRY_AFTER_TIME};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 use ureq::http::{Response, header};
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Proxy};
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 18;
@@ -20,6 +21,8 @@ const PROGRESS: u64 = 1 << 16;
 pub(super) struct Agents {
     http: Result<Agent, String>,
     https: Result<Agent, String>,
+    /// For servers that have a proxy of their own, by [`super::origin`].
+    own: BTreeMap<String, Result<Agent, String>>,
 }
 
 /// Why one attempt ended early.
@@ -50,8 +53,8 @@ impl From<DownloadError> for Stop {
 }
 
 impl Agents {
-    pub(super) fn new(connections: usize, patience: &Patience) -> Self {
-        let agent = |scheme: &str| -> Result<Agent, String> {
+    pub(super) fn new(connections: usize, patience: &Patience, proxies: &BTreeMap<String, String>) -> Self {
+        let agent = |scheme: &str, proxy: Option<Proxy>| -> Agent {
             let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
             let config = Agent::config_builder()
                 .tls_config(tls)
@@ -65,9 +68,18 @@ impl Agents {
                 .max_idle_connections_per_host(connections.max(1))
                 .max_redirects(0)
                 .max_redirects_will_error(false);
-            Ok(proxy::agent(scheme, proxy::from_environment(scheme)?, config))
+            proxy::agent(scheme, proxy, config)
         };
-        Self { http: agent("http"), https: agent("https") }
+        let environment = |scheme: &str| Ok(agent(scheme, proxy::from_environment(scheme)?));
+        let own = proxies.iter().filter_map(|(origin, named)| {
+            let scheme = origin.split(':').next()?;
+            match proxy::from_environment(scheme) {
+                Ok(None) => Some((origin.clone(), proxy::named(named).map(|proxy| agent(scheme, Some(proxy))))),
+                // That of the environment, or the complaint about it, is found under the scheme.
+                _ => None,
+            }
+        });
+        Self { own: own.collect(), http: environment("http"), https: environment("https") }
     }
 
     /// Fetches into the landing until all is there and is what was promised.
@@ -177,7 +189,8 @@ impl Agents {
         let failed = |reason: &str| DownloadError::Failed { url: shown(request.url), reason: reason.to_owned() };
         let mut url = request.url.to_owned();
         for _ in 0..DOWNLOAD_REDIRECTIONS {
-            let agent = if url.starts_with("https:") { &self.https } else { &self.http };
+            let own = super::origin(&url).and_then(|origin| self.own.get(&origin));
+            let agent = own.unwrap_or(if url.starts_with("https:") { &self.https } else { &self.http });
             let agent = agent.as_ref().map_err(|proxy| DownloadError::Proxy { proxy: proxy.clone() })?;
             let mut call = agent.get(&url);
             if request.fresh {

@@ -44,7 +44,7 @@ pub(super) fn archives(settings: &Settings, repositories: &BTreeMap<String, Stri
     let selected = select(settings, &Names::Given(vec!["base".to_owned()]), &selection)?;
     let patience = Patience { attempts: 1, connect: PATIENCE, stall: PATIENCE, ..Patience::default() };
     let host = HostMirrors::from_apt(Path::new("/"));
-    let downloader = Downloader::new(1, patience);
+    let downloader = Downloader::new(1, patience).proxies(host.proxies());
     let found = selected.iter().flat_map(|image| &image.plan.repositories);
     Ok(found.map(|repository| ask(repository, repositories, &host, &downloader)).collect())
 }
