@@ -117,3 +117,38 @@ fn trixie_is_read_from_the_hosts_mirror() {
     assert_eq!(offline.indices(&repositories, "amd64", &Silent).unwrap(), indices);
     assert_eq!(offline.fetch(&pins, &repositories, &Silent).unwrap(), files);
 }
+
+#[test]
+fn proxy_of_apt_is_used_for_its_mirrors_alone() {
+    use imgbuild::package::download::{Downloader, Patience, Request};
+    use std::io::{Read as _, Write as _};
+    if ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"].iter().any(|name| std::env::var_os(name).is_some()) {
+        return skip("the environment names a proxy, which counts more than apt's");
+    }
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let conf = format!("Acquire::http::Proxy \"http://name:word@{}/\";", proxy.local_addr().unwrap());
+    let list =
+        "deb http://mirror.invalid/debian trixie main\ndeb https://safe.invalid/debian-security trixie-security main\n";
+    let root = tempfile::tempdir().unwrap();
+    let apt = root.path().join("etc/apt");
+    std::fs::create_dir_all(apt.join("apt.conf.d")).unwrap();
+    std::fs::write(apt.join("sources.list"), list).unwrap();
+    std::fs::write(apt.join("apt.conf.d/01proxy"), conf).unwrap();
+    let host = HostMirrors::from_apt(root.path());
+    assert_eq!(host.proxies().keys().collect::<Vec<_>>(), ["http://mirror.invalid"]);
+    let heard = std::thread::spawn(move || {
+        let (mut stream, _) = proxy.accept().unwrap();
+        let mut head = vec![0; 4096];
+        let length = stream.read(&mut head).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello").unwrap();
+        String::from_utf8_lossy(&head[..length]).into_owned()
+    });
+    let downloader = Downloader::new(1, Patience { attempts: 1, ..Patience::default() }).proxies(host.proxies());
+    let read = |url| downloader.read(&Request { url, size: None, limit: 100, sha256: None, fresh: false });
+    // Another server is asked directly, and there is none.
+    assert!(read("http://other.invalid/x").is_err());
+    assert_eq!(read("http://mirror.invalid/debian/x").unwrap(), b"hello");
+    let head = heard.join().unwrap();
+    assert!(head.starts_with("GET http://mirror.invalid/debian/x HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("Proxy-Authorization: Basic bmFtZTp3b3Jk\r\n"), "{head}");
+}

@@ -497,6 +497,9 @@ fn proxies_of_the_environment_are_used() {
     assert!(!child(&direct, "http://127.0.0.1:9", "").status.success());
     let output = child(&direct, "http://user:secret@:what:", "");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("(from the environment or apt's settings) is not a URL such as http://proxy.example:3128"), "{said}");
+    assert!(
+        said.contains("(from the environment or apt's settings) is not a URL such as http://proxy.example:3128"),
+        "{said}"
+    );
     assert!(!said.contains("secret"), "{said}");
 }
