@@ -14,7 +14,10 @@ pub use error::DownloadError;
 pub use landing::Arrived;
 
 use crate::base::digest::Digest;
-use crate::base::limits::{DOWNLOAD_CONNECT_TIME, DOWNLOAD_FAILURES, DOWNLOAD_SILENCE_TIME, DOWNLOAD_WAIT_TIME};
+use crate::base::limits::{
+    DOWNLOAD_CONNECT_TIME, DOWNLOAD_FAILURES, DOWNLOAD_RATE_BYTES, DOWNLOAD_RATE_TIME, DOWNLOAD_SILENCE_TIME,
+    DOWNLOAD_TIME, DOWNLOAD_WAIT_TIME,
+};
 use landing::Landing;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -36,6 +39,12 @@ pub struct Patience {
     pub connect: Duration,
     /// Silence of the server, before and within an answer.
     pub stall: Duration,
+    /// Over how long the server's speed is judged.
+    pub pace: Duration,
+    /// Bytes per second over that time, at least.
+    pub slowest: u64,
+    /// One file in all, however often it is tried.
+    pub whole: Duration,
 }
 
 impl Default for Patience {
@@ -46,6 +55,9 @@ impl Default for Patience {
             longest_wait: DOWNLOAD_WAIT_TIME,
             connect: DOWNLOAD_CONNECT_TIME,
             stall: DOWNLOAD_SILENCE_TIME,
+            pace: DOWNLOAD_RATE_TIME,
+            slowest: DOWNLOAD_RATE_BYTES,
+            whole: DOWNLOAD_TIME,
         }
     }
 }
@@ -140,6 +152,7 @@ fn copy(
         return Err(DownloadError::NotFound { url: url() });
     }
     landing.restart()?;
-    transfer::receive(request, file, landing, &mut 0, progress).map_err(|stop| stop.into_error(request))?;
+    transfer::receive(request, file, landing, &mut transfer::Watch::idle(), &mut 0, progress)
+        .map_err(|stop| stop.into_error(request))?;
     landing.check(request)
 }

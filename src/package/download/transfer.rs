@@ -6,7 +6,7 @@ use super::{Patience, Request, proxy, shown};
 use crate::base::limits::{DOWNLOAD_ATTEMPTS, DOWNLOAD_REDIRECTIONS, DOWNLOAD_RETRY_AFTER_TIME};
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use ureq::http::{Response, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
@@ -91,6 +91,7 @@ impl Agents {
         progress: &dyn Fn(u64),
     ) -> Result<(), DownloadError> {
         let url = || shown(request.url);
+        let mut watch = Watch::begin(patience);
         let mut failures = 0;
         let mut mismatches = 0;
         let mut validator = None;
@@ -101,7 +102,7 @@ impl Agents {
             let before = landing.length();
             let outcome = match landing.inherited() && request.size == Some(before) {
                 true => Ok(()),
-                false => self.attempt(request, landing, &mut validator, &mut told, progress),
+                false => self.attempt(request, landing, &mut validator, &mut watch, &mut told, progress),
             };
             let (reason, status, pause) = match outcome {
                 Ok(()) => match landing.check(request) {
@@ -139,6 +140,7 @@ impl Agents {
         request: &Request<'_>,
         landing: &mut Landing,
         validator: &mut Option<String>,
+        watch: &mut Watch,
         told: &mut u64,
         progress: &dyn Fn(u64),
     ) -> Result<(), Stop> {
@@ -174,7 +176,7 @@ impl Agents {
             return Err(DownloadError::Size { url: shown(request.url), found, wanted }.into());
         }
         *validator = strong_validator(&response);
-        receive(request, response.into_body().into_reader(), landing, told, progress)?;
+        receive(request, response.into_body().into_reader(), landing, watch, told, progress)?;
         let wanted = request.size.or(promised);
         match wanted.filter(|wanted| landing.length() < *wanted) {
             Some(wanted) => {
@@ -213,16 +215,66 @@ impl Agents {
     }
 }
 
+/// Looks at how fast a server is: one that gives a byte before every silence grows too long would hold us for ever.
+pub(super) struct Watch {
+    limits: Option<Patience>,
+    begun: Instant,
+    /// When the time began over which the speed is judged now, and what came in it.
+    since: Instant,
+    came: u64,
+}
+
+impl Watch {
+    fn begin(patience: &Patience) -> Self {
+        Self { limits: Some(*patience), ..Self::idle() }
+    }
+
+    /// For what comes from no server.
+    pub(super) fn idle() -> Self {
+        Self { limits: None, begun: Instant::now(), since: Instant::now(), came: 0 }
+    }
+
+    /// A new answer is judged anew.
+    fn again(&mut self) {
+        (self.since, self.came) = (Instant::now(), 0);
+    }
+
+    fn see(&mut self, request: &Request<'_>, came: u64) -> Result<(), Stop> {
+        let Some(limits) = &self.limits else { return Ok(()) };
+        self.came += came;
+        if self.begun.elapsed() > limits.whole {
+            let reason = format!("it has not come within {} s", limits.whole.as_secs());
+            return Err(DownloadError::Failed { url: shown(request.url), reason }.into());
+        }
+        let time = self.since.elapsed();
+        if time < limits.pace {
+            return Ok(());
+        }
+        let least = limits.slowest.saturating_mul(limits.pace.as_secs().max(1));
+        if self.came < least {
+            let seconds = limits.pace.as_secs().max(1);
+            return Err(Stop::again(format!(
+                "the server gives {} bytes in {seconds} s, fewer than {least}",
+                self.came
+            )));
+        }
+        self.again();
+        Ok(())
+    }
+}
+
 /// Moves bytes from the reader to the landing, within the request's bounds.
 pub(super) fn receive(
     request: &Request<'_>,
     mut reader: impl Read,
     landing: &mut Landing,
+    watch: &mut Watch,
     told: &mut u64,
     progress: &dyn Fn(u64),
 ) -> Result<(), Stop> {
     let limit = request.size.unwrap_or(request.limit);
     let mut buffer = vec![0; CHUNK];
+    watch.again();
     loop {
         let read = match reader.read(&mut buffer) {
             Ok(0) => return Ok(()),
@@ -235,6 +287,7 @@ pub(super) fn receive(
             return Err(DownloadError::TooLong { url: shown(request.url), limit }.into());
         }
         landing.write(&buffer[..read])?;
+        watch.see(request, read as u64)?;
         if landing.length() > *told {
             progress(landing.length() - *told);
             *told = landing.length();

@@ -35,6 +35,9 @@ pub fn client(options: ClientOptions) -> Client {
         longest_wait: Duration::from_millis(10),
         connect: Duration::from_secs(5),
         stall: Duration::from_millis(300),
+        pace: Duration::from_secs(1),
+        slowest: 1000,
+        whole: Duration::from_secs(60),
     };
     Client::new(options).with_patience(patience)
 }

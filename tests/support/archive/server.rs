@@ -35,6 +35,8 @@ pub enum Mode {
     Endless,
     /// Redirects to this path.
     Redirect(String),
+    /// Sends so many bytes every tenth of a second.
+    Drip(usize),
 }
 
 /// A request as it came in.
@@ -175,6 +177,13 @@ fn answer(mut stream: TcpStream, root: &Path, rules: &Mutex<Rules>, asked: &Mute
         Some(Mode::SilentAfter(after, time)) => {
             stream.write_all(&body[..body.len().min(after as usize)])?;
             std::thread::sleep(time);
+            Ok(())
+        }
+        Some(Mode::Drip(bytes)) => {
+            for part in body.chunks(bytes.max(1)) {
+                stream.write_all(part)?;
+                std::thread::sleep(Duration::from_millis(100));
+            }
             Ok(())
         }
         Some(Mode::Reset(after)) => {
