@@ -1,5 +1,6 @@
 //! The door to files: bounded reads, atomic durable writes, XDG folders. Errors name the path.
 
+use super::interrupt::Hold;
 use anyhow::{Context as _, Result, bail};
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -43,6 +44,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     create_dir_all(folder)?;
     let failed = || format!("writing {}", path.display());
+    let _hold = Hold::brief();
     let mut file = tempfile::Builder::new().prefix(".imgbuild-").tempfile_in(folder).with_context(failed)?;
     file.write_all(bytes).with_context(failed)?;
     fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644)).with_context(failed)?;

@@ -9,6 +9,7 @@ pub mod epoch;
 pub mod files;
 pub mod hint;
 pub mod ids;
+pub mod interrupt;
 pub mod ledger;
 pub mod limits;
 pub mod network;

@@ -109,6 +109,11 @@ impl Phase<'_> {
         self.progress.event(Event::Advance { phase: self.phase.clone(), by, item: None });
     }
 
+    /// Something that a person should look at.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.progress.warn(text);
+    }
+
     /// Moves on by so much and says what is being done.
     pub fn item(&self, by: u64, item: impl Into<String>) {
         self.progress.event(Event::Advance { phase: self.phase.clone(), by, item: Some(item.into()) });

@@ -1,5 +1,6 @@
 //! How an order ended: the result for standard output and the exit status.
 
+use crate::base::interrupt::Interrupted;
 use serde::Serialize;
 use std::fmt::Display;
 
@@ -18,8 +19,8 @@ pub enum Status {
     NotReproducible,
     /// 5: a machine did not boot.
     BootFailed,
-    /// 130.
-    Interrupted,
+    /// 128 and the signal's number: 130 for SIGINT, 143 for SIGTERM.
+    Interrupted(Interrupted),
 }
 
 impl Status {
@@ -33,7 +34,7 @@ impl Status {
             Self::LockOutOfDate => 3,
             Self::NotReproducible => 4,
             Self::BootFailed => 5,
-            Self::Interrupted => 130,
+            Self::Interrupted(by) => 128_u8.wrapping_add(u8::try_from(by.signal).unwrap_or_default()),
         }
     }
 }

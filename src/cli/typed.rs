@@ -20,7 +20,7 @@ pub struct Typed {
 }
 
 const AFTER: &str = "\
-Exit status: 0 done, 1 failed, 2 usage, 3 lock out of date, 4 not reproducible, 5 boot failed, 130 interrupted.
+Exit status: 0 done, 1 failed, 2 usage, 3 lock out of date, 4 not reproducible, 5 boot failed, 130 interrupted (143 by SIGTERM).
 
 Environment: settings that last can be given as IMGBUILD_<FLAG> (IMGBUILD_OUT, IMGBUILD_LOCKED, ...); IMGBUILD_REPOSITORY_<NAME>=URL says where a \
 repository is. XDG_CACHE_HOME, NO_COLOR, http_proxy, https_proxy and no_proxy are respected.";

@@ -12,6 +12,7 @@ use super::manifest::Manifest;
 use super::sbom::sbom;
 use crate::base::digest::Digest;
 use crate::base::files;
+use crate::base::interrupt::Hold;
 use crate::base::limits::MANIFEST_BYTES;
 use crate::package::{BuildPlan, BuiltFrom};
 use anyhow::{Context as _, Result};
@@ -19,6 +20,7 @@ use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// How many results of each image `prune` keeps.
 pub const KEPT: usize = 3;
@@ -50,16 +52,36 @@ pub struct Published {
     pub manifest: Manifest,
 }
 
-/// The complete result of this id, if there is one: its manifest can be read and its artifacts have the lengths that it says.
+/// The complete result of this id, if there is one: its checksums are those of its manifest, and its artifacts have the
+/// lengths that it says. An artifact that was written to after the checksums were is read.
 #[must_use]
 pub fn published(out: &Path, name: &str, image_id: &str) -> Option<Published> {
     let folder = image_folder(out, name).join(image_id);
-    let manifest = Manifest::read(&files::read(&folder.join(MANIFEST), MANIFEST_BYTES).ok()?).ok()?;
-    let whole = manifest.image_id == image_id
-        && manifest.artifacts.iter().all(|artifact| {
-            fs::metadata(folder.join(&artifact.file)).is_ok_and(|data| data.is_file() && data.len() == artifact.size)
-        });
+    let bytes = files::read(&folder.join(MANIFEST), MANIFEST_BYTES).ok()?;
+    let manifest = Manifest::read(&bytes).ok()?;
+    let sums = folder.join(CHECKSUMS);
+    let as_written = files::read(&sums, MANIFEST_BYTES).ok()? == sums_of(&manifest, &bytes).into_bytes();
+    let sealed = fs::metadata(&sums).and_then(|data| data.modified()).ok()?;
+    let whole = as_written
+        && manifest.image_id == image_id
+        && manifest.artifacts.iter().all(|artifact| is_whole(&folder, artifact, sealed));
     whole.then_some(Published { folder, manifest })
+}
+
+/// What SHA256SUMS says beside this manifest.
+fn sums_of(manifest: &Manifest, bytes: &[u8]) -> String {
+    let mut sums: Vec<_> = manifest.artifacts.iter().map(|a| (a.file.clone(), a.sha256)).collect();
+    sums.push((MANIFEST.to_owned(), Digest::of(bytes)));
+    checksums(&sums)
+}
+
+fn is_whole(folder: &Path, artifact: &Artifact, sealed: SystemTime) -> bool {
+    let path = folder.join(&artifact.file);
+    let Ok(data) = fs::symlink_metadata(&path) else { return false };
+    let digest = || Digest::of_reader(files::open(&path).ok()?).ok().map(|(digest, _)| digest);
+    data.is_file()
+        && data.len() == artifact.size
+        && (data.modified().is_ok_and(|written| written <= sealed) || digest() == Some(artifact.sha256))
 }
 
 /// A result being written.
@@ -73,6 +95,8 @@ pub struct Staging {
     artifacts: Vec<Artifact>,
     earlier: Option<Published>,
     built_from: Vec<BuiltFrom>,
+    /// Not left behind by a signal. The last field: given back when the folder is gone.
+    _hold: Hold,
 }
 
 impl Staging {
@@ -83,6 +107,7 @@ impl Staging {
     pub fn begin(out: &Path, name: &str) -> Result<Self> {
         let home = image_folder(out, name);
         files::create_dir_all(&home)?;
+        let hold = Hold::to_the_end();
         let _alone = alone(&home)?;
         sweep(&home)?;
         let folder = tempfile::Builder::new()
@@ -92,7 +117,8 @@ impl Staging {
         let lock = files::open(folder.path())?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .with_context(|| format!("locking {}", folder.path().display()))?;
-        Ok(Self { folder, _lock: lock, home, artifacts: Vec::new(), earlier: None, built_from: Vec::new() })
+        let (artifacts, built_from) = (Vec::new(), Vec::new());
+        Ok(Self { folder, _lock: lock, home, artifacts, earlier: None, built_from, _hold: hold })
     }
 
     /// The folder to write to.
@@ -185,9 +211,7 @@ impl Staging {
         let manifest = Manifest::new(build, &self.artifacts);
         let bytes = manifest.bytes();
         write(MANIFEST, &bytes)?;
-        let mut sums: Vec<_> = manifest.artifacts.iter().map(|a| (a.file.clone(), a.sha256)).collect();
-        sums.push((MANIFEST.to_owned(), Digest::of(&bytes)));
-        write(CHECKSUMS, checksums(&sums).as_bytes())?;
+        write(CHECKSUMS, sums_of(&manifest, &bytes).as_bytes())?;
         seal(&folder)?;
         let target = self.home.join(&build.image_id);
         let staged = self.folder.keep();
@@ -236,6 +260,7 @@ pub fn turn_latest(home: &Path, image_id: &str) -> Result<()> {
     }
     let failed = || format!("turning {} to {image_id}", link.display());
     let _alone = alone(home)?;
+    let _hold = Hold::brief();
     let beside = tempfile::Builder::new().prefix(BUILDING).tempdir_in(home).with_context(failed)?;
     let fresh = beside.path().join(LATEST);
     symlink(image_id, &fresh).with_context(failed)?;

@@ -12,6 +12,7 @@ mod inspect;
 mod machine;
 mod pins;
 mod role;
+mod room;
 mod select;
 mod shell;
 mod supply;
@@ -20,6 +21,7 @@ mod vulnerable;
 mod work;
 
 use crate::base::hint::{self, hinted};
+use crate::base::interrupt;
 use crate::base::progress::Progress;
 use crate::cli::meant::{Command, Request};
 use crate::cli::outcome::{Failure, Outcome};
@@ -34,6 +36,7 @@ pub const JOBS: &[(&str, Job)] = &[
     (doctor::PROBE, doctor::PROBE_JOB),
     (work::BUILD, work::build),
     (work::READY, work::ready),
+    (work::SWEEP, work::sweep),
     (cache::PRUNE, cache::prune_job),
     (machine::TOOLS, machine::tools_job),
     (shell::SHELL, shell::job),
@@ -46,6 +49,10 @@ pub const JOBS: &[(&str, Job)] = &[
 /// When any room refuses; the failure carries the exit status.
 pub fn run(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failure> {
     walk(request, progress).map_err(|mut failure| {
+        if interrupt::pending().is_some() {
+            work::clear_up(&request.settings.cache);
+        }
+        failure.error = room::explain(&request.settings, failure.error);
         if let Some(found) = hint::find::<Problems>(&failure.error) {
             failure.problems = serde_json::to_value(&found.problems).unwrap_or_default();
         }

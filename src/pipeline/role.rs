@@ -3,7 +3,7 @@
 use super::carried::Carried;
 use super::select::{Selected, select};
 use super::work::{self, BuildRequest, BuildTask, Made};
-use super::{pins, supply};
+use super::{pins, room, supply, tools};
 use crate::base::digest::Digest;
 use crate::base::hint::Remedy as _;
 use crate::base::progress::{Progress, Unit};
@@ -72,6 +72,12 @@ pub(super) fn run(settings: &Settings, role: &Role, progress: &dyn Progress) -> 
             Err(_) => missing.push(plan),
         }
     }
+    for plan in &missing {
+        let folder = image_folder(&settings.out, &plan.image.name).join(&plan.image_id);
+        if folder.exists() && published(&settings.out, &plan.image.name, &plan.image_id).is_none() {
+            progress.warn(format!("{} was damaged: it is built again", folder.display()));
+        }
+    }
     if !missing.is_empty() {
         let built = build(settings, role, &client, carried.as_ref(), &selected, missing, progress)?;
         images.extend(built.into_iter().map(|(built, there)| (there.manifest.image_id.clone(), built, there)));
@@ -129,7 +135,8 @@ fn build(
     missing: Vec<&BuildPlan>,
     progress: &dyn Progress,
 ) -> Result<Vec<(bool, Published)>> {
-    work::check(progress)?;
+    let kept = missing.iter().map(|plan| (tools::tools_id(&plan.tools), plan.base_layer_id.clone())).collect();
+    work::check_kept(&settings.cache, kept, progress)?;
     let store = Store::open(&settings.cache)?;
     let mut locks = Vec::new();
     // In one order for all processes: two that want the same images must not wait for each other.
@@ -152,6 +159,7 @@ fn build(
         return Ok(results);
     }
     let needed: Vec<&BuildPlan> = missing.iter().map(|(plan, _)| *plan).collect();
+    room::foresee(settings, client, &store, &needed, role.formats.len())?;
     if let Some(carried) = carried {
         let local = pins::local_files(selected);
         carried.provide(&needed, |plan| supply::needs_tools(&store, plan), &local, progress)?;

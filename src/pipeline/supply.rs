@@ -24,6 +24,7 @@ pub(super) fn fetch(
     for plan in plans {
         needed.push((*plan, needs_tools(store, plan)?));
     }
+    look_at(client, selected, store, &needed, progress)?;
     let at_hand = at_hand(client, selected, &needed, progress)?;
     let mut sets = Vec::new();
     for (plan, with_tools) in needed {
@@ -40,6 +41,25 @@ pub(super) fn fetch(
         });
     }
     Ok(sets)
+}
+
+/// Reads what is in the cache of the packages that are about to be unpacked: what is damaged has to be fetched again.
+fn look_at(
+    client: &Client,
+    selected: &[Selected],
+    store: &Store,
+    plans: &[(&BuildPlan, bool)],
+    progress: &dyn Progress,
+) -> Result<()> {
+    let local = pins::local_files(selected);
+    let mut read: BTreeMap<Digest, Pin> = BTreeMap::new();
+    for (plan, with_tools) in plans {
+        let tools = if *with_tools { &plan.tools[..] } else { &[][..] };
+        let base = if store.base(&plan.base_layer_id)?.is_some() { &[][..] } else { &plan.base[..] };
+        read.extend(plan.role.iter().chain(tools).chain(base).map(|pin| (pin.sha256, pin.clone())));
+    }
+    read.retain(|digest, _| !local.contains_key(digest));
+    client.remove_damaged(&read.into_values().collect::<Vec<_>>(), progress)
 }
 
 /// Whether the tools' packages are needed: a tools root that is there needs none.

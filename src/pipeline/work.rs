@@ -1,7 +1,7 @@
 //! What happens inside the worker: from packages at hand to finished files in the staging folders.
 
 use super::{shell, tools};
-use crate::base::progress::Progress;
+use crate::base::progress::{Progress, Silent};
 use crate::output::{self, ArtifactKind};
 use crate::package::{BuildPlan, BuiltFrom, PackageSet};
 use crate::rootfs::{self, AssembleRequest, Assembled};
@@ -10,12 +10,21 @@ use crate::store::Store;
 use crate::{boot, disk};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The job's name.
 pub(super) const BUILD: &str = "build";
 /// The job that does nothing: whether there can be a worker at all.
 pub(super) const READY: &str = "ready";
+
+/// The job that removes what ended builds left.
+pub(super) const SWEEP: &str = "sweep";
+/// How often it is tried: processes that end with their sandbox may still hold on to a folder for a moment.
+const SWEEPS: u32 = 20;
+/// Time between two tries.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the worker is asked for.
 #[derive(Serialize, Deserialize)]
@@ -37,9 +46,11 @@ pub(super) struct BuildTask {
     pub(super) formats: Vec<ArtifactKind>,
 }
 
-/// Who cannot build is told so before hundreds of megabytes are fetched.
-pub(super) fn check(progress: &dyn Progress) -> Result<()> {
-    Worker::run(READY, b"", progress).map(drop)
+/// What is looked at before anything is fetched: the tools root and the base layer of each image.
+#[derive(Default, Serialize, Deserialize)]
+struct ReadyRequest {
+    cache: PathBuf,
+    kept: BTreeSet<(String, String)>,
 }
 
 /// What was made of one task.
@@ -51,9 +62,49 @@ pub(super) struct Made {
     pub(super) built_from: Vec<BuiltFrom>,
 }
 
-/// Nothing: that it is reached is the answer.
-pub(super) fn ready(_request: &[u8], _progress: &dyn Progress) -> Result<Vec<u8>> {
+/// Who cannot build is told so before hundreds of megabytes are fetched.
+pub(super) fn check(progress: &dyn Progress) -> Result<()> {
+    Worker::run(READY, &serde_json::to_vec(&ReadyRequest::default())?, progress).map(drop)
+}
+
+/// As [`check`]; and what is kept in the cache for these images (tools root, base layer) is removed if it was damaged.
+pub(super) fn check_kept(cache: &Path, kept: BTreeSet<(String, String)>, progress: &dyn Progress) -> Result<()> {
+    let request = ReadyRequest { cache: cache.to_owned(), kept };
+    Worker::run(READY, &serde_json::to_vec(&request)?, progress).map(drop)
+}
+
+/// That it is reached is half of the answer. Kept roots that were damaged are removed, to be made again.
+pub(super) fn ready(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
+    let request: ReadyRequest = serde_json::from_slice(request).context("reading what is to be used")?;
+    for (tools, base) in &request.kept {
+        for name in Store::open(&request.cache)?.remove_damaged(tools, base)? {
+            progress.warn(format!("the {name} was damaged in the cache: it is made again"));
+        }
+    }
     Ok(Vec::new())
+}
+
+/// Removes the work folders of builds that ended.
+pub(super) fn sweep(request: &[u8], _progress: &dyn Progress) -> Result<Vec<u8>> {
+    let cache: PathBuf = serde_json::from_slice(request).context("reading the cache's name")?;
+    let store = Store::open(&cache)?;
+    for _ in 1..SWEEPS {
+        match store.sweep() {
+            Ok(_) => return Ok(Vec::new()),
+            Err(_) => std::thread::sleep(PAUSE),
+        }
+    }
+    store.sweep()?;
+    Ok(Vec::new())
+}
+
+/// After a signal: the worker was ended with its folders left, which only another worker can remove. What cannot be
+/// removed now goes with the next build.
+pub(super) fn clear_up(cache: &Path) {
+    let left = std::fs::read_dir(cache.join("work")).is_ok_and(|mut found| found.next().is_some());
+    if let (true, Ok(request)) = (left, serde_json::to_vec(cache)) {
+        let _ = Worker::run_regardless(SWEEP, &request, &Silent);
+    }
 }
 
 /// Builds all tasks; the answer says what was made of each.

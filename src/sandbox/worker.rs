@@ -4,18 +4,23 @@ use super::identity::{self, Identity};
 use super::wire::{Kind, Wire};
 use super::{failure, namespaces};
 use crate::base::hint::hinted;
+use crate::base::interrupt::{self, Hold, Interrupted};
 use crate::base::progress::{Event, Progress};
 use anyhow::{Context as _, Result, anyhow, bail};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use rustix::thread::UnshareFlags;
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// Something that a worker can do: takes a request (JSON), reports, gives an answer (JSON).
 pub type Job = fn(&[u8], &dyn Progress) -> Result<Vec<u8>>;
+
+/// How often it is looked whether a signal came.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// The builder's standard input, for commands that a person talks to; set in workers only.
 static INSIDE: OnceLock<Option<OwnedFd>> = OnceLock::new();
@@ -38,7 +43,15 @@ impl Worker {
     /// # Errors
     /// The job's own, with its chain and hints; a missing right to namespaces or subordinate ids, with the remedy.
     pub fn run(job: &str, request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
-        start(&Identity::all()?, job, request, progress)
+        start(&Identity::all()?, job, request, progress, true)
+    }
+
+    /// As [`Worker::run`], but a signal that came does not end it: for clearing up after one.
+    ///
+    /// # Errors
+    /// As [`Worker::run`].
+    pub fn run_regardless(job: &str, request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
+        start(&Identity::all()?, job, request, progress, false)
     }
 
     /// Runs the job with the caller's own ids alone (as 0): needs no subordinate ids, cannot give files away.
@@ -46,7 +59,7 @@ impl Worker {
     /// # Errors
     /// As [`Worker::run`].
     pub fn run_single(job: &str, request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
-        start(&Identity::single(), job, request, progress)
+        start(&Identity::single(), job, request, progress, true)
     }
 
     /// Whether this process is a worker.
@@ -64,6 +77,19 @@ impl Worker {
 /// Ends the gate, and with it everything below, when the builder gives up early.
 struct Gate(std::process::Child);
 
+impl Gate {
+    /// Ends the worker, and waits through the gate until everything below is gone.
+    fn end(&mut self) {
+        let gate = self.0.id();
+        let children = std::fs::read_to_string(format!("/proc/{gate}/task/{gate}/children")).unwrap_or_default();
+        let worker = children.split_ascii_whitespace().next().and_then(|id| Pid::from_raw(id.parse().ok()?));
+        if worker.is_none_or(|worker| rustix::process::kill_process(worker, Signal::KILL).is_err()) {
+            let _ = self.0.kill();
+        }
+        let _ = self.0.wait();
+    }
+}
+
 impl Drop for Gate {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -71,7 +97,14 @@ impl Drop for Gate {
     }
 }
 
-fn start(identity: &Identity, job: &str, request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
+fn start(
+    identity: &Identity,
+    job: &str,
+    request: &[u8],
+    progress: &dyn Progress,
+    interruptible: bool,
+) -> Result<Vec<u8>> {
+    let _hold = Hold::to_the_end();
     let (wire, theirs) = Wire::pair()?;
     let mut gate = Gate(super::again(super::GATE, theirs)?.spawn().context("starting the sandbox")?);
     let talk = || -> Result<Vec<u8>> {
@@ -82,7 +115,13 @@ fn start(identity: &Identity, job: &str, request: &[u8], progress: &dyn Progress
         wire.send(Kind::Job, job.as_bytes(), &[std::io::stdin().as_fd()])?;
         wire.send(Kind::Request, request, &[])?;
         loop {
-            let Some(frame) = wire.receive()? else { bail!("the sandbox ended without an answer") };
+            while interruptible && !wire.wait(GLANCE)? {
+                interrupt::check()?;
+            }
+            let Some(frame) = wire.receive()? else {
+                interrupt::check_late()?;
+                bail!("the sandbox ended without an answer")
+            };
             match frame.kind {
                 Kind::Event => progress.event(serde_json::from_slice(&frame.payload).context("reading an event")?),
                 Kind::Reply => return Ok(frame.payload),
@@ -98,6 +137,10 @@ fn start(identity: &Identity, job: &str, request: &[u8], progress: &dyn Progress
         }
         // What the sandbox said before it ended is worth more than that writing to it failed. It is ended first: when
         // the failure is ours (no `newuidmap`), it still waits for us, and both would wait for ever.
+        Err(error) if error.is::<Interrupted>() => {
+            gate.end();
+            Err(error)
+        }
         Err(error) => {
             drop(gate);
             match wire.receive() {

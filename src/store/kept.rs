@@ -2,10 +2,14 @@
 
 use super::lock::Lock;
 use super::{Store, Work, work};
+use crate::base::digest::{Digest, Hasher};
 use crate::base::files;
 use crate::base::limits::BOOT_ID_BYTES;
 use anyhow::{Context as _, Result};
 use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Where tools roots are kept.
@@ -15,6 +19,10 @@ pub(super) const BASES: &str = "bases";
 
 /// Beside a root that is not on the disk yet: names the boot of the machine in which it was published.
 const UNSETTLED: &str = "unsettled";
+/// Beside a root: what [`seal`] gave when it was published.
+const SEAL: &str = "seal";
+/// Folders of a root that a sandbox makes where they are missing, to mount what is its own.
+const MADE_BY_USE: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
 /// The kernel's name for the time from its start to its end.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -74,6 +82,29 @@ impl Store {
         self.publish(BASES, id, work, root)
     }
 
+    /// Looks at the tools root and the base layer of these ids, and removes what is not as it was published. Names what was
+    /// removed. To be run inside a worker; waits for builds that use it.
+    ///
+    /// # Errors
+    /// When one cannot be read or removed.
+    pub fn remove_damaged(&self, tools: &str, base: &str) -> Result<Vec<&'static str>> {
+        let mut removed = Vec::new();
+        for (shelf, id, name) in [(TOOLS, tools, "tools root"), (BASES, base, "base layer")] {
+            let folder = self.place(shelf, id)?;
+            let Some(kept) = self.kept(shelf, id)? else { continue };
+            // One of an older imgbuild has no seal.
+            let Ok(published) = files::read(&folder.join(SEAL), BOOT_ID_BYTES) else { continue };
+            if seal(kept.root()).is_ok_and(|found| found.to_string().as_bytes() == published) {
+                continue;
+            }
+            drop(kept);
+            let _alone = self.lock(&format!("{shelf}-{id}"), || {})?;
+            work::remove(&folder)?;
+            removed.push(name);
+        }
+        Ok(removed)
+    }
+
     fn kept(&self, shelf: &str, id: &str) -> Result<Option<Kept>> {
         let kept = self.opened(shelf, id)?;
         let mark = self.place(shelf, id)?.join(UNSETTLED);
@@ -104,6 +135,7 @@ impl Store {
         let beside = work.join(format!("kept-{id}"));
         std::fs::create_dir(&beside).with_context(failed)?;
         std::fs::rename(root, beside.join("root")).with_context(failed)?;
+        files::write_atomic(&beside.join(SEAL), seal(&beside.join("root"))?.to_string().as_bytes())?;
         files::write_atomic(&beside.join(UNSETTLED), &boot()?)?;
         // A folder without a root is what an interrupted pruning left, one that is not whole a power cut; others are
         // another build's.
@@ -139,6 +171,38 @@ fn settle(mark: &Path) {
         // In a cache that we may only read, the mark stays for its owner.
         let _ = std::fs::remove_file(mark);
     }
+}
+
+/// Paths, modes, owners, lengths and times of everything in a root, by digest: whoever changes a file afterwards changes
+/// one of them. Contents are not read: that would take longer than many a build.
+fn seal(root: &Path) -> Result<Digest> {
+    let mut hasher = Hasher::default();
+    let mut waiting = vec![root.to_owned()];
+    while let Some(folder) = waiting.pop() {
+        let failed = || format!("reading {}", folder.display());
+        let mut names: Vec<_> = std::fs::read_dir(&folder)
+            .and_then(|found| found.map(|entry| entry.map(|entry| entry.file_name())).collect())
+            .with_context(failed)?;
+        names.sort();
+        if folder == root {
+            names.retain(|name| !MADE_BY_USE.iter().any(|made| name == made));
+        }
+        for name in names {
+            let path = folder.join(&name);
+            let data = std::fs::symlink_metadata(&path).with_context(failed)?;
+            hasher.write_all(name.as_bytes())?;
+            let mut numbers = vec![data.mode().into(), data.uid().into(), data.gid().into(), data.rdev()];
+            if data.is_dir() {
+                waiting.push(path);
+            } else {
+                numbers.extend([data.len(), data.mtime().cast_unsigned(), data.mtime_nsec().cast_unsigned()]);
+            }
+            for number in numbers {
+                hasher.write_all(&number.to_le_bytes())?;
+            }
+        }
+    }
+    Ok(hasher.finish())
 }
 
 fn boot() -> Result<Vec<u8>> {

@@ -5,6 +5,7 @@
 
 use crate::base::digest::Digest;
 use crate::base::files;
+use crate::base::interrupt::Hold;
 use anyhow::{Context as _, Result};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
@@ -95,6 +96,7 @@ impl PackageStore {
             return Ok(Some(path));
         }
         let failed = || format!("copying {}", file.display());
+        let _hold = Hold::brief();
         let mut staged = tempfile::Builder::new().prefix("local-").tempfile_in(self.staging()?).with_context(failed)?;
         // Tells pruning that it is in use.
         let _ = flock(staged.as_file(), FlockOperation::NonBlockingLockExclusive);

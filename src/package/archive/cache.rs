@@ -2,6 +2,7 @@
 
 use crate::base::digest::Digest;
 use crate::base::files;
+use crate::base::interrupt::Hold;
 use crate::base::limits::RELEASE_BYTES;
 use crate::store::packages::in_use;
 use anyhow::{Context as _, Result};
@@ -20,6 +21,14 @@ pub(super) struct SuiteCache {
     folder: PathBuf,
 }
 
+/// What the cache has of an index.
+pub(super) enum Found {
+    Whole(PathBuf),
+    /// Something else lies in its place.
+    Damaged(PathBuf),
+    Nothing,
+}
+
 impl SuiteCache {
     pub(super) fn new(cache: &Path, repository: &str, suite: &str) -> Self {
         Self { folder: cache.join("indices").join(one_name(repository)).join(one_name(suite)) }
@@ -35,17 +44,15 @@ impl SuiteCache {
         self.folder.join(digest.to_string())
     }
 
-    /// The contents of this digest, if they are there whole. With `verify`, they are read and compared.
-    pub(super) fn find(&self, digest: &Digest, size: u64, verify: bool) -> Option<PathBuf> {
+    /// The contents of this digest: read, and compared with it.
+    pub(super) fn find(&self, digest: &Digest, size: u64) -> Found {
         let path = self.contents(digest);
-        std::fs::symlink_metadata(&path).ok().filter(|found| found.is_file() && found.len() == size)?;
-        if verify {
-            let (found, _) = Digest::of_reader(files::open(&path).ok()?).ok()?;
-            if found != *digest {
-                return None;
-            }
+        let Ok(data) = std::fs::symlink_metadata(&path) else { return Found::Nothing };
+        let same = || Digest::of_reader(files::open(&path).ok()?).ok().map(|(found, _)| found);
+        match data.is_file() && data.len() == size && same() == Some(*digest) {
+            true => Found::Whole(path),
+            false => Found::Damaged(path),
         }
-        Some(path)
     }
 
     /// Makes the folder and gives it, for files that are still on their way.
@@ -60,6 +67,7 @@ impl SuiteCache {
         write: impl FnOnce(&mut BufWriter<&mut std::fs::File>) -> Result<(Digest, T)>,
     ) -> Result<(PathBuf, T)> {
         let folder = self.staging()?;
+        let _hold = Hold::brief();
         let failed = || format!("writing into {}", folder.display());
         let mut staged = tempfile::Builder::new().prefix(UNPACKING).tempfile_in(folder).with_context(failed)?;
         // Tells pruning that it is in use.

@@ -1,6 +1,6 @@
 //! Fetching and verifying the Release file of a suite, then the `Packages` files that it vouches for.
 
-use super::cache::SuiteCache;
+use super::cache::{Found, SuiteCache};
 use super::decompress::{PREFERRED, Packing, unpack};
 use super::kept::{self, KeptSuite};
 use super::release::{Listed, Release};
@@ -33,6 +33,9 @@ pub(super) struct Suite<'a> {
     pub(super) architecture: &'a str,
     cache: SuiteCache,
 }
+
+/// A file of a Release file as it came: its name and its bytes.
+type Fetched = (&'static str, Vec<u8>);
 
 /// A `Packages` file that is wanted: its component and its path below the Release file.
 struct Wanted {
@@ -73,7 +76,7 @@ impl<'a> Suite<'a> {
             let Some(found) = plain.or_else(|| listed(&release, &wanted.path).map(|(_, packed)| packed)) else {
                 bail!("it lists no `{}`", wanted.path);
             };
-            let Some(file) = self.cache.find(&found.sha256, found.size, self.options.verify) else {
+            let Found::Whole(file) = self.cache.find(&found.sha256, found.size) else {
                 bail!("`{}` is not in the cache", wanted.path);
             };
             indices.push((found.sha256, file));
@@ -102,8 +105,8 @@ impl<'a> Suite<'a> {
         };
         let keyring = Certificates::read(&repository.keyring.name, repository.keyring.content.bytes())
             .hint("a repository's `keyring:` holds OpenPGP certificates, armoured or binary")?;
-        let verified = match self.options.offline {
-            true => self.cached_release(&keyring)?,
+        let (verified, fetched) = match self.options.offline {
+            true => (self.cached_release(&keyring)?, Vec::new()),
             false => self.fetch_release(&base, &keyring, phase)?,
         };
         let release = Release::parse(&verified.text).context("reading its Release file")?;
@@ -130,7 +133,26 @@ impl<'a> Suite<'a> {
                 sha256: listed.sha256,
             });
         }
+        // Last, so that what the cache offers without a network is complete.
+        self.keep_release(&release, &fetched, &keyring)?;
         Ok(found)
+    }
+
+    /// Keeps a Release file and what belongs to it, unless the cache has a newer one: a mirror that lags behind, or goes
+    /// back in time, takes nothing away.
+    fn keep_release(&self, release: &Release, fetched: &[Fetched], keyring: &Certificates) -> Result<()> {
+        let cached = self.cached_release(keyring).ok().and_then(|verified| Release::parse(&verified.text).ok());
+        if cached.is_some_and(|cached| cached.info.date > release.info.date) {
+            return Ok(());
+        }
+        for (name, bytes) in fetched {
+            files::write_atomic(&self.cache.release(name), bytes)?;
+        }
+        if fetched.iter().any(|(name, _)| *name == "Release") {
+            // An older clear-signed one would win offline.
+            let _ = std::fs::remove_file(self.cache.release("InRelease"));
+        }
+        Ok(())
     }
 
     /// Where the Release file lies.
@@ -148,7 +170,12 @@ impl<'a> Suite<'a> {
     }
 
     /// The Release file of the mirror: clear-signed, or with its signature beside it.
-    fn fetch_release(&self, folder: &str, keyring: &Certificates, phase: &Phase<'_>) -> Result<Verified> {
+    fn fetch_release(
+        &self,
+        folder: &str,
+        keyring: &Certificates,
+        phase: &Phase<'_>,
+    ) -> Result<(Verified, Vec<Fetched>)> {
         let read = |name: &str, limit: u64| -> Result<Option<Vec<u8>>, DownloadError> {
             let url = join(folder, name);
             match self.downloader.read(&Request { url: &url, size: None, limit, sha256: None, fresh: true }) {
@@ -167,8 +194,7 @@ impl<'a> Suite<'a> {
             let url = join(folder, "InRelease");
             let verified = verify_clear_signed(&bytes, keyring, self.now());
             let verified = distrust(&bytes, &url, verified)?;
-            files::write_atomic(&self.cache.release("InRelease"), &bytes)?;
-            return Ok(verified);
+            return Ok((verified, vec![("InRelease", bytes)]));
         }
         let url = join(folder, "Release");
         let Some(bytes) = fetch("Release", RELEASE_BYTES)? else {
@@ -181,11 +207,7 @@ impl<'a> Suite<'a> {
         };
         let signatures = fetch("Release.gpg", RELEASE_SIGNATURE_BYTES)?.unwrap_or_default();
         let verified = distrust(&bytes, &url, verify_detached(&bytes, &signatures, keyring, self.now()))?;
-        files::write_atomic(&self.cache.release("Release.gpg"), &signatures)?;
-        files::write_atomic(&self.cache.release("Release"), &bytes)?;
-        // An older clear-signed one would win offline.
-        let _ = std::fs::remove_file(self.cache.release("InRelease"));
-        Ok(verified)
+        Ok((verified, vec![("Release.gpg", signatures), ("Release", bytes)]))
     }
 
     fn cached_release(&self, keyring: &Certificates) -> Result<Verified> {
@@ -242,7 +264,7 @@ impl<'a> Suite<'a> {
     fn contents(&self, folder: &str, release: &Release, path: &str, phase: &Phase<'_>) -> Result<(PathBuf, Listed)> {
         let plain = release.files.get(path).copied();
         if let Some(plain) = plain
-            && let Some(file) = self.cache.find(&plain.sha256, plain.size, self.options.verify)
+            && let Some(file) = self.cached(&plain, path, phase)?
         {
             return Ok((file, plain));
         }
@@ -250,7 +272,7 @@ impl<'a> Suite<'a> {
         let name = format!("{path}{}", packing.suffix());
         // What was just fetched stays locked until it is in its place.
         let mut arrived = None;
-        let (packed_file, kept) = match self.cache.find(&packed.sha256, packed.size, self.options.verify) {
+        let (packed_file, kept) = match self.cached(&packed, &name, phase)? {
             Some(file) => (file, true),
             None if self.options.offline => {
                 return Err(hinted(
@@ -282,6 +304,23 @@ impl<'a> Suite<'a> {
             std::fs::rename(&packed_file, &place).with_context(|| format!("keeping {}", place.display()))?;
         }
         Ok((file, Listed { size, sha256 }))
+    }
+
+    /// A listed file that is in the cache. A damaged one is removed, so that it is fetched again.
+    fn cached(&self, listed: &Listed, name: &str, phase: &Phase<'_>) -> Result<Option<PathBuf>> {
+        match self.cache.find(&listed.sha256, listed.size) {
+            Found::Whole(file) => Ok(Some(file)),
+            Found::Nothing => Ok(None),
+            Found::Damaged(file) if self.options.offline => Err(hinted(
+                format!("{} was damaged, and the network is off", file.display()),
+                "run once without `--offline`",
+            )),
+            Found::Damaged(file) => {
+                phase.warn(format!("`{name}` of {} was damaged in the cache: it is fetched again", self.spoken()));
+                std::fs::remove_file(&file).with_context(|| format!("removing {}", file.display()))?;
+                Ok(None)
+            }
+        }
     }
 
     /// Fetches a listed file by its digest where the archive offers that, else by its name.

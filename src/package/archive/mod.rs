@@ -122,6 +122,23 @@ impl Client {
         self.fetcher().packages(pins, repositories, progress)
     }
 
+    /// Reads the cached files of these pins, which are about to be used, and removes those that were damaged, so that
+    /// [`Client::fetch`] gets them again. Says so.
+    ///
+    /// # Errors
+    /// When one cannot be read or removed.
+    pub fn remove_damaged(&self, pins: &[Pin], progress: &dyn Progress) -> Result<()> {
+        let damaged = parallel::map_on(self.options.jobs, pins, |pin| {
+            let there = self.store.path(&pin.sha256).exists();
+            anyhow::Ok(there && self.store.verified(&pin.sha256, Some(pin.size))?.is_none())
+        })?;
+        for (pin, _) in pins.iter().zip(damaged).filter(|(_, damaged)| *damaged) {
+            let (name, version) = (&pin.name, &pin.version);
+            progress.warn(format!("package {name}={version} was damaged in the cache and is removed from it"));
+        }
+        Ok(())
+    }
+
     /// Fetches one pinned file into the cache, where its name is its digest.
     ///
     /// # Errors
