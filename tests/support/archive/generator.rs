@@ -57,6 +57,20 @@ impl Suite {
     }
 }
 
+/// A file of a package, by its path without a leading slash.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub path: String,
+    pub mode: u32,
+    pub content: Vec<u8>,
+}
+
+impl Entry {
+    pub fn file(path: &str, mode: u32, content: Vec<u8>) -> Self {
+        Self { path: path.to_owned(), mode, content }
+    }
+}
+
 /// A package of the archive.
 #[derive(Clone, Debug)]
 pub struct Package {
@@ -86,9 +100,32 @@ impl Archive {
              Description: made for a test\n"
         );
         let bytes = deb(&control, &[(&format!("./usr/share/{name}/payload"), payload)]);
+        self.keep(name, version, &control, &bytes)
+    }
+
+    /// Puts a `.deb` into the pool that can be installed: further fields of its control file, maintainer scripts, files.
+    pub fn package_of(
+        &self,
+        name: &str,
+        version: &str,
+        fields: &str,
+        scripts: &[(&str, &str)],
+        files: &[Entry],
+    ) -> Package {
+        let control = format!(
+            "Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: Nobody <nobody@mirror.example>\n\
+             {fields}Description: made for a test\n"
+        );
+        let mut parts = vec![Entry::file("control", 0o644, control.clone().into_bytes())];
+        parts.extend(scripts.iter().map(|(name, text)| Entry::file(name, 0o755, text.as_bytes().to_vec())));
+        let bytes = ar(&[("control.tar.zst", &tar_zst(&parts)), ("data.tar.zst", &tar_zst(files))]);
+        self.keep(name, version, &control, &bytes)
+    }
+
+    fn keep(&self, name: &str, version: &str, control: &str, bytes: &[u8]) -> Package {
         let path = format!("pool/main/{}/{name}/{name}_{version}_amd64.deb", &name[..1]);
-        self.write(&path, &bytes);
-        let sha256 = Digest::of(&bytes);
+        self.write(&path, bytes);
+        let sha256 = Digest::of(bytes);
         let size = bytes.len() as u64;
         let stanza = format!("{control}Filename: {path}\nSize: {size}\nSHA256: {sha256}\n");
         let pin = Pin {
@@ -221,9 +258,13 @@ pub fn pack(packing: &str, bytes: &[u8]) -> Vec<u8> {
 pub fn deb(control: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
     let control = tar_gz(&[("./control", control.as_bytes())]);
     let data = tar_gz(files);
+    ar(&[("control.tar.gz", &control), ("data.tar.gz", &data)])
+}
+
+/// The members of a `.deb` behind `debian-binary`.
+fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut out = b"!<arch>\n".to_vec();
-    for (name, bytes) in [("debian-binary", b"2.0\n".as_slice()), ("control.tar.gz", &control), ("data.tar.gz", &data)]
-    {
+    for (name, bytes) in [("debian-binary", b"2.0\n".as_slice())].iter().chain(members) {
         writeln!(out, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, "100644", bytes.len()).unwrap();
         out.extend_from_slice(bytes);
         if bytes.len() % 2 == 1 {
@@ -242,4 +283,32 @@ fn tar_gz(files: &[(&str, &[u8])]) -> Vec<u8> {
         builder.append_data(&mut header, path, *bytes).unwrap();
     }
     pack(".gz", &builder.into_inner().unwrap())
+}
+
+/// Files with the folders above them, as packages ship them.
+fn tar_zst(files: &[Entry]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut folders = std::collections::BTreeSet::new();
+    let mut add = |path: String, kind: tar::EntryType, mode: u32, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(bytes.len() as u64);
+        header.set_mode(mode);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(1_700_000_000);
+        builder.append_data(&mut header, path, bytes).unwrap();
+    };
+    add("./".to_owned(), tar::EntryType::Directory, 0o755, &[]);
+    for file in files {
+        let parts: Vec<&str> = file.path.split('/').collect();
+        for depth in 1..parts.len() {
+            let folder = parts[..depth].join("/");
+            if folders.insert(folder.clone()) {
+                add(format!("./{folder}/"), tar::EntryType::Directory, 0o755, &[]);
+            }
+        }
+        add(format!("./{}", file.path), tar::EntryType::Regular, file.mode, &file.content);
+    }
+    zstd::encode_all(builder.into_inner().unwrap().as_slice(), 1).unwrap()
 }

@@ -1,0 +1,212 @@
+//! Builds that are ended by signals.
+
+use super::{forget, leftovers, processes, quiet, recovers, scene, start, undisturbed};
+use crate::small::Project;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+/// A sequence of numbers that is the same for the same seed.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+fn send(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// What an ended command said on standard error, and how it ended.
+fn end(mut child: Child) -> (Option<i32>, String) {
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (child.wait().unwrap().code(), said)
+}
+
+/// What an interrupted command says.
+fn clean(name: &str) -> String {
+    format!(
+        "error: interrupted by {name}\nhint: earlier results are whole; the same command goes on with what was fetched\n"
+    )
+}
+
+/// Waits for a word of progress; gives the rest of the stream back.
+fn wait_for(child: &mut Child, word: &str) -> BufReader<std::process::ChildStderr> {
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while lines.read_line(&mut line).unwrap() > 0 {
+        if line.contains(word) {
+            return lines;
+        }
+        line.clear();
+    }
+    panic!("it ended before `{word}`");
+}
+
+#[test]
+fn signals_end_a_build_cleanly_in_every_phase() {
+    let Some(project) = scene("faults_build") else { return };
+    let sums = undisturbed(&project);
+    let phases =
+        ["\"unpack\"", "\"configure\"", "\"finish\"", "\"collect\"", "\"filesystems\"", "\"tools\"", "\"write\""];
+    for (at, phase) in phases.into_iter().enumerate() {
+        let (signal, status, name) = [(Signal::INT, 130, "SIGINT"), (Signal::TERM, 143, "SIGTERM")][at % 2];
+        forget(&project);
+        let mut child = start(&project, "role app --progress json");
+        let begin = format!("\"begin\",\"phase\":{phase}");
+        let mut rest = wait_for(&mut child, &begin);
+        // Every other time as a terminal does: to the builder and to all that it started.
+        if at % 4 < 2 {
+            kill_process_group(Pid::from_child(&child), signal).unwrap();
+        } else {
+            send(&child, signal);
+        }
+        let mut said = String::new();
+        rest.read_to_string(&mut said).unwrap();
+        let code = child.wait().unwrap().code();
+        if code == Some(0) {
+            println!("phase {phase}: the build was faster");
+        } else {
+            assert_eq!(code, Some(status), "{phase}: {said}");
+            assert!(said.ends_with(&clean(name)), "{phase}: {said}");
+            assert!(!project.path("out/images/app/latest").exists(), "{phase}");
+        }
+        assert_eq!(leftovers(&project), [""; 0], "{phase}");
+        quiet(&project);
+        recovers(&project, &sums);
+    }
+}
+
+#[test]
+fn signals_end_waiting_and_fetching_at_once() {
+    let Some(project) = scene("faults_build") else { return };
+    let sums = undisturbed(&project);
+    // A download that does not come.
+    forget(&project);
+    std::fs::remove_dir_all(project.path("cache/packages")).unwrap();
+    project.server.always("/pool/", crate::archive::server::Mode::SilentAfter(10, Duration::from_secs(600)));
+    let mut child = start(&project, "role app --progress json");
+    let mut rest = wait_for(&mut child, "\"begin\",\"phase\":\"download\"");
+    let began = Instant::now();
+    send(&child, Signal::INT);
+    let mut said = String::new();
+    rest.read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    assert!(said.ends_with(&clean("SIGINT")), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(20), "it waited for the server");
+    project.server.behave();
+    assert_eq!(leftovers(&project), [""; 0]);
+    recovers(&project, &sums);
+
+    // Another build's lock: what waits for it ends, what holds it goes on.
+    project.good("lock slow");
+    let mut first = start(&project, "role slow --progress json");
+    let holding = wait_for(&mut first, "\"begin\",\"phase\":\"configure\"").into_inner();
+    first.stderr = Some(holding);
+    let mut second = start(&project, "role slow --progress plain");
+    let mut rest = wait_for(&mut second, "another build of slow is running");
+    send(&second, Signal::TERM);
+    let mut said = String::new();
+    rest.read_to_string(&mut said).unwrap();
+    assert_eq!((second.wait().unwrap().code(), said), (Some(143), clean("SIGTERM")));
+    assert_eq!(end(first).0, Some(0));
+    assert_eq!(leftovers(&project), [""; 0]);
+    quiet(&project);
+}
+
+#[test]
+fn second_signal_ends_it_at_once_and_the_next_build_clears_up() {
+    let Some(project) = scene("faults_build") else { return };
+    let sums = undisturbed(&project);
+    forget(&project);
+    let mut child = start(&project, "role app --progress json");
+    let rest = wait_for(&mut child, "\"begin\",\"phase\":\"unpack\"");
+    send(&child, Signal::INT);
+    std::thread::sleep(Duration::from_millis(5));
+    send(&child, Signal::INT);
+    let status = child.wait().unwrap();
+    drop(rest);
+    use std::os::unix::process::ExitStatusExt as _;
+    assert!(status.signal() == Some(2) || status.code() == Some(130), "{status}");
+    quiet(&project);
+    recovers(&project, &sums);
+}
+
+#[test]
+fn kill_at_a_hundred_moments_harms_nothing() {
+    let Some(project) = scene("faults_build") else { return };
+    let sums = undisturbed(&project);
+    let moments =
+        |variable: &str, usual: u64| std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual);
+    let (count, seed) = (moments("IMGBUILD_TEST_KILLS", 100), moments("IMGBUILD_TEST_SEED", 20_261_120));
+    println!("seed {seed}: IMGBUILD_TEST_SEED={seed} repeats it");
+    let mut numbers = Numbers(seed);
+    // A result of another role, which all of this must not touch.
+    project.good("role other");
+    let other = project.result("other");
+    forget_but_other(&project);
+    let began = Instant::now();
+    project.good("role app");
+    let longest = u64::try_from(began.elapsed().as_millis()).unwrap() * 5 / 4;
+    let mut finished = 0;
+    for kill in 0..count {
+        // Every other build begins with nothing but packages, the others with all that a role's build finds.
+        match kill % 4 {
+            0 => forget_but_other(&project),
+            2 => std::fs::remove_dir_all(project.path("out/images/app")).unwrap(),
+            _ => {
+                project.role("app", [["application"].as_slice(), &["application", "slow"]][usize::from(kill % 8 == 1)])
+            }
+        }
+        let moment = numbers.below(longest);
+        let mut child = start(&project, "role app --progress none");
+        std::thread::sleep(Duration::from_millis(moment));
+        finished += u32::from(child.try_wait().unwrap().is_some());
+        let _ = child.kill();
+        child.wait().unwrap();
+        println!("kill {kill} after {moment} ms");
+        quiet(&project);
+        assert_eq!(project.result("other"), other, "kill {kill}");
+        let latest = project.path("out/images/app/latest");
+        if latest.exists() {
+            crate::small::checked(&latest);
+        }
+        project.role("app", &["application"]);
+        // The next build is the next round's, every fourth time a whole one.
+        if kill % 4 == 3 {
+            recovers(&project, &sums);
+        }
+    }
+    recovers(&project, &sums);
+    println!("{finished} of {count} builds had ended before");
+    assert!(u64::from(finished) < count / 2, "the moments were too late to disturb anything");
+}
+
+/// As [`forget`], keeping the result of `other`.
+fn forget_but_other(project: &Project) {
+    let (kept, aside) = (project.path("out/images/other"), project.path("aside"));
+    std::fs::rename(&kept, &aside).unwrap();
+    forget(project);
+    std::fs::create_dir_all(project.path("out/images")).unwrap();
+    std::fs::rename(&aside, &kept).unwrap();
+}
+
+#[test]
+fn processes_of_a_living_build_are_seen() {
+    let Some(project) = scene("faults_build") else { return };
+    project.good("lock slow");
+    let mut child = start(&project, "role slow --progress json");
+    let rest = wait_for(&mut child, "\"begin\",\"phase\":\"configure\"");
+    assert!(processes(project.folder.path()).len() > 1, "the check for leftovers sees nothing");
+    drop(rest);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    quiet(&project);
+}
