@@ -1,12 +1,13 @@
 //! What happens inside the worker: from packages at hand to finished files in the staging folders.
 
 use super::{shell, tools};
-use crate::base::progress::{Progress, Silent};
+use crate::base::parallel;
+use crate::base::progress::{Event, Progress, Silent, Unit};
 use crate::output::{self, ArtifactKind};
 use crate::package::{BuildPlan, BuiltFrom, PackageSet};
 use crate::rootfs::{self, AssembleRequest, Assembled};
 use crate::sandbox::{ToolRoot, Worker};
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::{boot, disk};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -112,12 +113,71 @@ pub(super) fn build(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> 
     let request: BuildRequest = serde_json::from_slice(request).context("reading the build request")?;
     let store = Store::open(&request.cache)?;
     store.sweep()?;
-    let mut answer = Vec::new();
+    let failed = |task: &BuildTask| format!("building {}", task.plan.image.name);
+    // What several images share comes first, on all processors; then the images, side by side.
+    let mut shared = Vec::new();
+    let mut known = BTreeSet::new();
     for task in &request.tasks {
-        let failed = || format!("building {}", task.plan.image.name);
-        answer.push(one(&store, task, &request, progress).with_context(failed)?);
+        if request.tasks.len() > 1 && known.insert((&task.plan.base_layer_id, tools::tools_id(&task.plan.tools))) {
+            shared.push(share(&store, task, &request, progress).with_context(|| failed(task))?);
+        }
     }
+    let named = request.tasks.len() > 1;
+    // A shell for the person at the terminal: one at a time.
+    let side_by_side = if request.debug_shell { 1 } else { request.jobs };
+    let answer = parallel::map_on(side_by_side, &request.tasks, |task| {
+        let log = Named { name: &task.plan.image.name, onward: progress };
+        let progress = if named { &log } else { progress };
+        one(&store, task, &request, progress).with_context(|| failed(task))
+    })?;
+    drop(shared);
     Ok(serde_json::to_vec(&answer)?)
+}
+
+/// Says in the log which of several images it is about.
+struct Named<'a> {
+    name: &'a str,
+    onward: &'a dyn Progress,
+}
+
+impl Progress for Named<'_> {
+    fn event(&self, event: Event) {
+        self.onward.event(match event {
+            Event::Log { text } => Event::Log { text: format!("{}: {text}", self.name) },
+            other => other,
+        });
+    }
+}
+
+/// Makes what a task shares with others: tools root and base layer, which stay as long as they are held.
+fn share(
+    store: &Store,
+    task: &BuildTask,
+    build: &BuildRequest,
+    progress: &dyn Progress,
+) -> Result<(store::Tools, store::Base)> {
+    let tools = tools::provide(store, &task.plan.tools, &task.packages.tools, task.plan.epoch, progress)?;
+    let work = store.work()?;
+    let examine = |root: &Path, error: &anyhow::Error| shell::examine(root, error, progress);
+    let base = rootfs::base_layer(&assembling(store, task, build, &work.folder("root")?, &examine), progress)?;
+    Ok((tools, base))
+}
+
+fn assembling<'a>(
+    store: &'a Store,
+    task: &'a BuildTask,
+    build: &BuildRequest,
+    work: &'a Path,
+    examine: rootfs::Witness<'a>,
+) -> AssembleRequest<'a> {
+    AssembleRequest {
+        plan: &task.plan,
+        packages: &task.packages,
+        store,
+        work,
+        node_executable: rootfs::node::executable(),
+        witness: build.debug_shell.then_some(examine),
+    }
 }
 
 fn one(store: &Store, task: &BuildTask, build: &BuildRequest, progress: &dyn Progress) -> Result<Made> {
@@ -126,17 +186,12 @@ fn one(store: &Store, task: &BuildTask, build: &BuildRequest, progress: &dyn Pro
     let workshop = ToolRoot { root: tools.root().to_owned() };
     let work = store.work()?;
     let examine = |root: &Path, error: &anyhow::Error| shell::examine(root, error, progress);
-    let request = AssembleRequest {
-        plan: &task.plan,
-        packages: &task.packages,
-        store,
-        work: &work.folder("root")?,
-        node_executable: rootfs::node::executable(),
-        witness: build.debug_shell.then_some(&examine),
-    };
-    let assembled = rootfs::assemble(&request, progress)?;
+    let folder = work.folder("root")?;
+    let assembled = rootfs::assemble(&assembling(store, task, build, &folder, &examine), progress)?;
+    let phase = progress.phase("boot", 0, Unit::Items);
     let boot =
         boot::prepare(image, &assembled.tree, &workshop, &work.folder("boot")?).context("preparing boot files")?;
+    drop(phase);
     let composed =
         disk::compose(&image.disk, &assembled.tree, &boot, &workshop, &work.folder("disk")?, task.plan.epoch, progress)
             .context("composing the disk")?;
