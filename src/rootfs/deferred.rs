@@ -1,6 +1,7 @@
 //! Stand-ins for programs that many scripts start and once is enough: they only note that they were asked for, and
 //! what they stand for runs at the end. They are shown inside the sandbox alone; nothing of them is in the tree.
 
+use super::ahead::{self, Done};
 use super::boot_files::Kernel;
 use super::root::Root;
 use super::{scripts, services};
@@ -13,9 +14,10 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Where the stand-ins are shown inside.
-const INSIDE: &str = "/run/imgbuild";
+pub(super) const INSIDE: &str = "/run/imgbuild";
 /// Where programs are looked for, after the stand-ins.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Programs, by where they are in a root, that scripts start by name.
@@ -36,6 +38,8 @@ const SEPARATOR: char = '\u{1f}';
 #[derive(Debug)]
 pub(super) struct Deferred {
     folder: PathBuf,
+    /// What was done already.
+    done: Mutex<Done>,
 }
 
 impl Deferred {
@@ -47,7 +51,7 @@ impl Deferred {
         fs::write(folder.join("services"), b"").with_context(making)?;
         fs::write(folder.join("nothing"), b"#!/bin/sh\nexit 0\n").with_context(making)?;
         fs::set_permissions(folder.join("nothing"), fs::Permissions::from_mode(0o755)).with_context(making)?;
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self { folder: folder.to_owned(), done: Mutex::default() })
     }
 
     /// A command in the root for whose children the stand-ins take the place of the programs that are there by now.
@@ -90,12 +94,40 @@ impl Deferred {
             .with_context(|| format!("writing {}", path.display()))
     }
 
-    /// The command lines asked for, each once, and forgets them.
+    /// Where the stand-ins lie.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The command lines asked for, each once; one that is just being written does not count yet.
+    pub(super) fn asked(&self) -> Result<BTreeSet<Vec<String>>> {
+        let path = self.folder.join("asked");
+        let text = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        let text = String::from_utf8_lossy(&text);
+        let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        Ok(whole.map(|line| line.split(SEPARATOR).map(str::to_owned).collect()).collect())
+    }
+
+    /// The command lines asked for, and forgets them.
     pub(super) fn take(&self) -> Result<BTreeSet<Vec<String>>> {
         let path = self.folder.join("asked");
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let asked = self.asked()?;
         fs::write(&path, b"").with_context(|| format!("writing {}", path.display()))?;
-        Ok(text.lines().map(|line| line.split(SEPARATOR).map(str::to_owned).collect()).collect())
+        Ok(asked)
+    }
+
+    /// Runs `configure`, and beside it what can be done already ([`ahead`]).
+    pub(super) fn beside(
+        &self,
+        root: &Root,
+        wanted: &ahead::Wanted<'_>,
+        epoch: Epoch,
+        progress: &dyn Progress,
+        configure: impl FnOnce(&mut dyn FnMut()) -> Result<()>,
+    ) -> Result<()> {
+        let done = ahead::beside(self, root, wanted, epoch, progress, configure)?;
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner) = done;
+        Ok(())
     }
 
     /// Makes the links of the units that scripts enabled: before anything else decides about units.
@@ -116,18 +148,30 @@ impl Deferred {
         epoch: Epoch,
         progress: &dyn Progress,
     ) -> Result<()> {
-        let asked = self.take()?;
+        let done = std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut asked = self.take()?;
+        let updated = asked.iter().any(|line| line[0] == "update-initramfs");
+        for line in asked.clone() {
+            if done.holds(root, &line)? {
+                asked.remove(&line);
+            }
+        }
         let work =
             Work { root, epoch, phase: progress.phase("finish", 0, crate::base::progress::Unit::Items), progress };
         let of = |name: &str| -> Vec<&Vec<String>> { asked.iter().filter(|line| line[0] == name).collect() };
         let missing =
             kernels.iter().any(|kernel| root.find(kernel.initrd.as_bytes()).is_ok_and(|found| found.is_none()));
-        let initramfs = initramfs || missing || !of("update-initramfs").is_empty();
+        let initramfs = initramfs || missing || updated;
         for line in of("ldconfig").iter().take(1) {
             work.line(line)?;
         }
+        // The initial ramdisk holds what these make.
+        let hardware = of("systemd-hwdb");
+        for line in &hardware {
+            work.line(line)?;
+        }
         let others = || -> Result<()> {
-            for line in of("systemd-hwdb").into_iter().chain(of("journalctl")) {
+            for line in of("journalctl") {
                 work.line(line)?;
             }
             let certificates = of("update-ca-certificates");
@@ -144,7 +188,9 @@ impl Deferred {
             }
             if initramfs && root.find(b"usr/sbin/update-initramfs")?.is_some() {
                 for kernel in kernels {
-                    work.initramfs(kernel)?;
+                    let same = asked_for.is_empty() && hardware.is_empty();
+                    let made = same && done.holds_initramfs(root, kernel, progress)?;
+                    work.initramfs(kernel, made.then_some(self))?;
                 }
             }
             Ok(())
@@ -173,9 +219,27 @@ impl Work<'_> {
         scripts::command(self.root, self.epoch, program).args(arguments).run(|said| self.progress.log(said))
     }
 
-    fn initramfs(&self, kernel: &Kernel) -> Result<()> {
-        self.phase.item(1, format!("initramfs {}", kernel.version));
-        scripts::command(self.root, self.epoch, "update-initramfs")
+    /// Makes the initial ramdisk; with the place where it was made ahead, puts that into its place. Either way
+    /// update-initramfs does it, with all that it does besides.
+    fn initramfs(&self, kernel: &Kernel, ahead: Option<&Deferred>) -> Result<()> {
+        let mut command = scripts::command(self.root, self.epoch, "update-initramfs");
+        if let Some(deferred) = ahead {
+            let folder = deferred.folder.join("made");
+            let script = format!(
+                "#!/bin/sh\n[ \"$1 $3\" != '-o {0}' ] || exec cp {INSIDE}/initrd-{0} \"$2\"\nexec /usr/sbin/mkinitramfs \"$@\"\n",
+                kernel.version
+            );
+            let path = folder.join("mkinitramfs");
+            fs::create_dir_all(&folder)
+                .and_then(|()| fs::write(&path, script))
+                .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
+                .context("making a stand-in for mkinitramfs")?;
+            command =
+                command.bind(&deferred.folder, INSIDE, Access::ReadOnly).env("PATH", format!("{INSIDE}/made:{PATH}"));
+        } else {
+            self.phase.item(1, format!("initramfs {}", kernel.version));
+        }
+        command
             .args(["-c", "-k", &kernel.version])
             .run(|said| self.progress.log(said))
             .with_context(|| format!("making the initial ramdisk of Linux {}", kernel.version))
@@ -187,9 +251,7 @@ impl Work<'_> {
             return Ok(());
         }
         self.phase.item(lines.len() as u64, lines[0][0].clone());
-        let quoted = |word: &String| format!("'{}'", word.replace('\'', "'\\''"));
-        let input: String =
-            lines.iter().map(|line| line.iter().map(quoted).collect::<Vec<_>>().join(" ") + "\0").collect();
+        let input: String = lines.iter().map(|line| ahead::quoted(line) + "\0").collect();
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).to_string();
         scripts::command(self.root, self.epoch, "xargs")
             .args(["-0", "-P", &threads, "-n", "1", "sh", "-c"])

@@ -1,18 +1,20 @@
 //! Brings packages into a root: unpacked, configured, accounts and answers given before any script asks.
 
 use super::accounts::{self, Owners};
+use super::ahead::Wanted;
 use super::database;
 use super::deferred::Deferred;
 use super::incoming::{Incoming, Order};
 use super::root::Root;
 use super::scripts;
 use super::unpack::{Listing, Unpacker};
+use super::{boot_files, overlay};
 use crate::base::epoch::Epoch;
 use crate::base::progress::{Progress, Unit};
 use crate::package::PackageFile;
 use crate::plan::{DebconfAnswer, Layer};
 use crate::sandbox::Stdin;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Links of a merged /usr that must be there before the first package, for releases whose base-files has none.
@@ -70,11 +72,15 @@ pub(super) fn install(
     let first: Vec<&Incoming> = bootstrap.iter().map(|at| &order.packages[*at]).collect();
     let configuring = progress.phase("configure", files.len() as u64, Unit::Packages);
     if !late.is_empty() {
-        scripts::preinst(root, &first, epoch, deferred, progress)?;
-        if !first.is_empty() {
-            let mut advance = |name: &str| phase_configure(&configuring, name);
-            scripts::configure(root, &first, epoch, deferred, &mut advance, progress)?;
-        }
+        std::thread::scope(|scope| -> Result<()> {
+            let decompressed = scope.spawn(|| unpacker.decompress(&late, deferred.folder()));
+            scripts::preinst(root, &first, epoch, deferred, progress)?;
+            if !first.is_empty() {
+                let mut advance = |name: &str| phase_configure(&configuring, name);
+                scripts::configure(root, &first, epoch, deferred, &mut advance, progress)?;
+            }
+            decompressed.join().map_err(|_| anyhow!("a thread ended before its work was done"))?
+        })?;
         scripts::preinst(root, &pick(&late), epoch, deferred, progress)?;
         unpacker.wave(&late, owners()?, &phase)?;
         register(root, &pick(&late), &listed(&unpacker, &late)?, true)?;
@@ -83,8 +89,19 @@ pub(super) fn install(
         scripts::preinst(root, &first, epoch, deferred, progress)?;
     }
     drop(phase);
-    let mut advance = |name: &str| phase_configure(&configuring, name);
-    scripts::configure(root, &[], epoch, deferred, &mut advance, progress)?;
+    let kernels = if fresh { boot_files::kernels(root)? } else { Vec::new() };
+    if fresh {
+        boot_files::describe_root_to_initramfs(root)?;
+        overlay::lay_initramfs(root, layer)?;
+    }
+    let wanted = Wanted { kernels: &kernels, python: !overlay::may_change_python(layer) };
+    deferred.beside(root, &wanted, epoch, progress, |tell| {
+        let mut advance = |name: &str| {
+            phase_configure(&configuring, name);
+            tell();
+        };
+        scripts::configure(root, &[], epoch, deferred, &mut advance, progress)
+    })?;
     deferred.run_services(root, epoch, progress)?;
     scripts::allow_services(root)
 }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use std::path::{Path, PathBuf};
 
 /// What the initial ramdisk is made of: when a role changes something below one of these, it is made again.
-const INITRAMFS_INPUTS: [&str; 16] = [
+pub(super) const INITRAMFS_INPUTS: [&str; 16] = [
     "boot",
     "etc/crypttab",
     "etc/default/console-setup",

@@ -1,6 +1,7 @@
 //! Assembles the root filesystem: unpack, configure in the sandbox, overlay, deferred work, clean, collect.
 
 mod accounts;
+mod ahead;
 mod archive;
 mod assemble;
 mod boot_files;
@@ -9,6 +10,7 @@ mod collect;
 mod database;
 mod deferred;
 mod incoming;
+mod inputs;
 mod install;
 mod layers;
 mod md5;

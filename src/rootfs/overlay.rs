@@ -36,6 +36,26 @@ pub(super) fn lay(
     set_units(root, &layer.units, epoch, progress)
 }
 
+/// Lays what tells how an initial ramdisk is made: it may be made before the rest is laid.
+pub(super) fn lay_initramfs(root: &Root, layer: &Layer) -> Result<()> {
+    let owners = Owners::read(root)?;
+    let below = |file: &&OverlayFile| file.path.trim_start_matches('/').starts_with("etc/initramfs-tools/");
+    for file in layer.files.iter().filter(below).filter(|file| file.kind != OverlayKind::Absent) {
+        // An owner that is not known yet may be so later.
+        if owners.pair(&file.owner, &file.group).is_ok() {
+            lay_file(root, file, &owners).with_context(|| format!("laying {} over the root", file.path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a layer's documents may bring or change Python files: byte code is then made after them.
+pub(super) fn may_change_python(layer: &Layer) -> bool {
+    !layer.downloads.is_empty()
+        || !layer.build_scripts.is_empty()
+        || layer.files.iter().any(|file| file.path.contains("/python") || file.path.ends_with(".py"))
+}
+
 /// Those of the layers' files that are in the root now; what a later layer or a script removed is not.
 pub(super) fn standing<'l>(root: &Root, layers: &[&'l Layer]) -> Result<Vec<&'l OverlayFile>> {
     let mut standing = Vec::new();

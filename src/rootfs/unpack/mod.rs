@@ -20,11 +20,18 @@ use anyhow::{Context as _, Result, bail};
 use claims::{Claims, Conflict};
 use rustix::fs::{self as sys, AtFlags, FileType, Mode, Timespec, Timestamps};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{Read as _, copy, sink};
+use std::fs::File;
+use std::io::{BufReader, Read, Seek as _, copy, sink};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// Links of a merged /usr: `lib` -> `usr/lib`, ...
 const MERGED: [&str; 7] = ["bin", "lib", "lib32", "lib64", "libo32", "libx32", "sbin"];
+
+/// Bytes of compressed contents from which on it pays to decompress them ahead.
+const WORTH_DECOMPRESSING: u64 = 256 << 10;
+/// Bytes of decompressed contents that are read at a time.
+const BUFFER: usize = 256 << 10;
 
 /// What dpkg's database says about an unpacked package's files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +62,8 @@ pub(super) struct Unpacker<'a> {
     wave: usize,
     listings: Mutex<BTreeMap<usize, Listing>>,
     taken_over: Mutex<BTreeMap<Vec<u8>, String>>,
+    /// Contents that were decompressed ahead.
+    plain: Mutex<BTreeMap<usize, File>>,
     owners: Owners,
     diversions: Diversions,
     overrides: StatOverrides,
@@ -72,6 +81,7 @@ impl<'a> Unpacker<'a> {
             wave: 0,
             listings: Mutex::default(),
             taken_over: Mutex::default(),
+            plain: Mutex::default(),
             owners: Owners::default(),
             diversions: Diversions::default(),
             overrides: StatOverrides::default(),
@@ -109,6 +119,25 @@ impl<'a> Unpacker<'a> {
         self.settle_folders()
     }
 
+    /// Decompresses these packages, the longest first, into nameless files of a folder, so that their wave has little
+    /// left to do: one of them (the kernel) takes longer than all others together, and one thread unpacks it.
+    pub(super) fn decompress(&self, members: &[usize], folder: &Path) -> Result<()> {
+        let mut members = members.to_vec();
+        members.retain(|at| self.order.packages[*at].deb.data_length() >= WORTH_DECOMPRESSING);
+        members.sort_by_key(|at| (std::cmp::Reverse(self.order.packages[*at].deb.data_length()), *at));
+        for at in members {
+            let package = &self.order.packages[at];
+            let unpacking = || format!("unpacking {} {}", package.pin.name, package.pin.version);
+            let mut file = tempfile::tempfile_in(folder).context("making a file").with_context(unpacking)?;
+            copy(&mut package.deb.data().with_context(unpacking)?, &mut file)
+                .context("reading data.tar")
+                .with_context(unpacking)?;
+            file.rewind().context("returning to a file's beginning").with_context(unpacking)?;
+            self.plain.lock().unwrap_or_else(PoisonError::into_inner).insert(at, file);
+        }
+        Ok(())
+    }
+
     /// What an unpacked package owns.
     pub(super) fn listing(&self, at: usize) -> Result<Listing> {
         let listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,7 +169,11 @@ impl<'a> Unpacker<'a> {
 
     /// Unpacks one package; with `only`, nothing but these paths (already decided to be this package's).
     fn package(&self, at: usize, package: &Incoming, only: Option<&BTreeSet<Vec<u8>>>) -> Result<Listing> {
-        let mut stream = package.deb.data()?;
+        let plain = self.plain.lock().unwrap_or_else(PoisonError::into_inner).remove(&at);
+        let mut stream: Box<dyn Read + Send> = match plain {
+            Some(file) => Box::new(BufReader::with_capacity(BUFFER, file)),
+            None => package.deb.data()?,
+        };
         let mut archive = tar::Archive::new(&mut stream);
         let mut worker = entry::Worker::new(self, at, package, only);
         for (count, member) in archive.entries().context("reading data.tar")?.enumerate() {

@@ -296,3 +296,27 @@ fn database_of_unpacked_packages_is_what_dpkg_expects() {
     assert_eq!(read("info/a.list"), "/.\n/etc\n/etc/conf\n");
     assert_eq!(read("info/format"), "1\n");
 }
+
+#[test]
+fn what_was_decompressed_ahead_is_unpacked_as_ever_and_damage_is_told() {
+    let fixture = Fixture::new();
+    let long = "x".repeat(300 << 10);
+    let members = [("./", Folder(0o755)), ("./a", File(&long, 0o644))];
+    let whole = package(fixture.debs(), "whole", "", "", &members);
+    let cut = package(fixture.debs(), "cut", "", "", &[("./", Folder(0o755)), ("./b", File(&long, 0o644))]);
+    let order = Order::open(&[whole, cut.clone()]).unwrap();
+    let (root, installed) = (fixture.root(), Installed::default());
+    let mut unpacker = Unpacker::new(&root, &order, &installed, Epoch(2_000_000_000));
+    unpacker.decompress(&[0, 1], fixture.debs()).unwrap();
+    let progress: &dyn Progress = &Silent;
+    unpacker.wave(&[0, 1], Owners::default(), &progress.phase("unpack", 2, Unit::Packages)).unwrap();
+    assert_eq!(std::fs::read_to_string(fixture.at("a")).unwrap(), long);
+    assert_eq!(std::fs::read_to_string(fixture.at("b")).unwrap(), long);
+
+    // It becomes shorter after it was opened.
+    let order = Order::open(std::slice::from_ref(&cut)).unwrap();
+    std::fs::OpenOptions::new().write(true).open(&cut.file).unwrap().set_len(1000).unwrap();
+    let unpacker = Unpacker::new(&root, &order, &installed, Epoch(0));
+    let error = unpacker.decompress(&[0], fixture.debs()).unwrap_err();
+    assert_eq!(format!("{error:#}"), "unpacking cut 1: reading data.tar: the package became shorter while it was read");
+}
