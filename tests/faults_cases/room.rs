@@ -21,6 +21,6 @@ fn full_disks_are_foreseen_or_told_and_harm_nothing() {
     let count = |word: &str| said.lines().filter(|line| line.starts_with("LEVEL") && line.contains(word)).count();
     assert_eq!(count(""), 24, "{said}");
     // The levels reach from nothing to enough, and some lie in between.
-    assert!(count(" foreseen: ") >= 4 && count(" told: ") >= 4 && count(" built") >= 3, "{said}");
+    assert!(count(" foreseen: ") >= 4 && count(" told: ") >= 1 && count(" built") >= 3, "{said}");
     quiet(&project);
 }

@@ -42,8 +42,8 @@ begin() {
     build role other >/dev/null || echo "FAILED preparing $1: $(cat "$project/said")"
 }
 
-for case in cache:0 cache:3 cache:8 cache:14 cache:20 cache:26 cache:32 out:0 out:2 out:5 out:9 out:14 \
-    both:0 both:5 both:12 both:20 both:28 both:36 both:48 both:90; do
+for case in cache:0 cache:14 cache:20 cache:26 cache:29 cache:31 cache:33 out:0 out:2 out:5 out:9 out:14 \
+    both:0 both:20 both:36 both:39 both:40 both:41 both:48 both:90; do
     where=${case%:*} megabytes=${case#*:}
     [ "$where" = "${before-}" ] || begin "$where"
     before=$where
