@@ -268,6 +268,44 @@ fn disks_are_the_same_from_other_folders() {
 }
 
 #[test]
+fn disk_for_arm64_has_its_own_loaders_and_no_code_for_bios() {
+    const TEST: &str = "disk_for_arm64_has_its_own_loaders_and_no_code_for_bios";
+    let Some(tools) = tools(TEST) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("tree");
+    let mut tree = tree(&root);
+    for entry in &mut tree.entries {
+        let path = String::from_utf8(entry.path.clone()).unwrap();
+        let renamed = path.replace("x64.efi", "aa64.efi").replace("x86_64-efi-signed", "arm64-efi-signed");
+        if renamed != path {
+            match entry.kind {
+                Kind::Directory => fs::create_dir_all(root.join(&renamed)).unwrap(),
+                _ => drop(fs::copy(root.join(path), root.join(&renamed)).unwrap()),
+            }
+            entry.path = renamed.into_bytes();
+        }
+    }
+    tree.entries.sort_by(|left, right| left.path.cmp(&right.path));
+    let mut plan = plan(64);
+    plan.architecture = "arm64".to_owned();
+    plan.disk.partitions.remove(0);
+    for (number, partition) in (1..).zip(&mut plan.disk.partitions) {
+        partition.number = number;
+    }
+    let image = compose(&tools, &plan, &tree, &folder.path().join("work"));
+    let raw = folder.path().join("disk.raw");
+    write_raw(&image, &raw, 2, &Silent).unwrap();
+    let mut code = [1; 446];
+    fs::File::open(&raw).unwrap().read_exact_at(&mut code, 0).unwrap();
+    assert!(code.iter().all(|byte| *byte == 0), "code for BIOS in the first sector");
+    let shown = disk::inspect(&raw).unwrap().to_string();
+    for path in ["EFI/BOOT/BOOTAA64.EFI", "EFI/BOOT/grubaa64.efi", "EFI/BOOT/mmaa64.efi", "EFI/debian/grub.cfg"] {
+        assert!(shown.contains(path), "{path} is missing:\n{shown}");
+    }
+    assert!(!shown.contains("BIOS boot") && !shown.contains("X64"), "{shown}");
+}
+
+#[test]
 fn volumes_and_attributes_that_do_not_fit_are_refused() {
     const TEST: &str = "volumes_and_attributes_that_do_not_fit_are_refused";
     let Some(tools) = tools(TEST) else { return };

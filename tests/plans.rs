@@ -92,8 +92,11 @@ fn roles_of_one_recipe_share_the_base_layer() {
 
 #[test]
 fn builtin_inputs_check_without_problems() {
-    let drawn = check_all(&Sources::builtin()).unwrap_or_else(|problems| panic!("{problems}"));
-    assert_eq!(drawn, 24, "two recipes, six roles, two kernel flavours");
+    let sources = Sources::builtin();
+    let drawn = check_all(&sources).unwrap_or_else(|problems| panic!("{problems}"));
+    let recipes = sources.recipes().unwrap().len();
+    assert!(recipes >= 2, "{recipes} recipes");
+    assert_eq!(drawn, 12 * recipes, "six roles, two kernel flavours");
 }
 
 #[test]

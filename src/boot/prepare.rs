@@ -1,4 +1,5 @@
-//! Gathers what firmware reads: GRUB for BIOS from the tools root, signed loaders from the tree, one grub.cfg for both.
+//! Gathers what firmware reads: GRUB for BIOS from the tools root (where the disk has a place for it), signed loaders
+//! from the tree, one grub.cfg for both.
 
 use super::{BootFiles, Call, Tools};
 use crate::base::files;
@@ -64,7 +65,9 @@ const MODULES: &[&str] = &[
     "png",
 ];
 /// Signed loaders: where the ESP wants each, where packages put it (the first that is there), and which package that is.
-const LOADERS: &[(&str, &[&str], &str)] = &[
+type Loader = (&'static str, &'static [&'static str], &'static str);
+
+const LOADERS_AMD64: &[Loader] = &[
     (
         "EFI/BOOT/BOOTX64.EFI",
         &["usr/lib/shim/shimx64.efi.signed", "usr/lib/shim/shimx64.efi.signed.latest"],
@@ -81,6 +84,27 @@ const LOADERS: &[(&str, &[&str], &str)] = &[
     ("EFI/BOOT/mmx64.efi", &["usr/lib/shim/mmx64.efi.signed", "usr/lib/shim/mmx64.efi"], "shim-helpers-amd64-signed"),
 ];
 
+const LOADERS_ARM64: &[Loader] = &[
+    (
+        "EFI/BOOT/BOOTAA64.EFI",
+        &["usr/lib/shim/shimaa64.efi.signed", "usr/lib/shim/shimaa64.efi.signed.latest"],
+        "shim-signed",
+    ),
+    (
+        "EFI/BOOT/grubaa64.efi",
+        &[
+            "usr/lib/grub/arm64-efi-signed/grubaa64.efi.signed",
+            "usr/lib/grub/arm64-efi-signed/grubaa64.efi.signed.latest",
+        ],
+        "grub-efi-arm64-signed",
+    ),
+    (
+        "EFI/BOOT/mmaa64.efi",
+        &["usr/lib/shim/mmaa64.efi.signed", "usr/lib/shim/mmaa64.efi"],
+        "shim-helpers-arm64-signed",
+    ),
+];
+
 /// Makes core.img with the tools root's `grub-mkimage`, takes the signed shim and GRUB out of the tree.
 ///
 /// # Errors
@@ -88,10 +112,14 @@ const LOADERS: &[(&str, &[&str], &str)] = &[
 pub fn prepare(plan: &ImagePlan, tree: &Tree, tools: &dyn Tools, work: &Path) -> Result<BootFiles> {
     let folder = format!("EFI/{}", plan.distribution.efi_folder);
     let mut esp = vec![(format!("{folder}/grub.cfg"), configuration(&plan.disk)?.into_bytes())];
-    for (path, candidates, package) in LOADERS {
+    let loaders = if plan.architecture == "arm64" { LOADERS_ARM64 } else { LOADERS_AMD64 };
+    for (path, candidates, package) in loaders {
         esp.push(((*path).to_owned(), loader(tree, candidates, package)?));
     }
     esp.sort();
+    if !plan.disk.partitions.iter().any(|partition| partition.role == PartitionRole::BiosBoot) {
+        return Ok(BootFiles { esp, ..BootFiles::default() });
+    }
     let boot_img = tools.read(&format!("{MODULES_FOLDER}/boot.img"))?;
     Ok(BootFiles { boot_img, core_img: core_img(&plan.disk, &folder, tools, work)?, esp })
 }
@@ -157,7 +185,7 @@ mod tests {
 
     #[test]
     fn missing_loader_names_file_and_package() {
-        let error = loader(&Tree::default(), LOADERS[0].1, LOADERS[0].2).unwrap_err();
+        let error = loader(&Tree::default(), LOADERS_AMD64[0].1, LOADERS_AMD64[0].2).unwrap_err();
         let said = "the root has no `/usr/lib/shim/shimx64.efi.signed`, which UEFI machines boot from";
         assert_eq!(error.to_string(), said);
         assert_eq!(crate::base::hint::hints(&error), ["add the package `shim-signed` to the recipe"]);

@@ -32,7 +32,7 @@ pub fn compose(
 ) -> Result<DiskImage> {
     let members = split(tree, &plan.volume_group.volumes)?;
     let mut image = DiskImage { size: plan.size.0, extents: Vec::new() };
-    let bios = only(plan, PartitionRole::BiosBoot)?;
+    let bios = optional(plan, PartitionRole::BiosBoot)?;
     let esp = only(plan, PartitionRole::Esp)?;
     let physical = only(plan, PartitionRole::Lvm)?;
     ensure!(
@@ -42,8 +42,10 @@ pub fn compose(
     for run in tables(plan, boot, bios).context("writing the partition table")? {
         image.add_bytes(run.offset, run.bytes);
     }
-    let room = bios.length.bytes().0;
-    image.add_bytes(bios.first.bytes().0, grub::core(&boot.core_img, bios.first.0, room)?);
+    if let Some(bios) = bios {
+        let room = bios.length.bytes().0;
+        image.add_bytes(bios.first.bytes().0, grub::core(&boot.core_img, bios.first.0, room)?);
+    }
     for run in fat::write(&esp_volume(esp, epoch), &boot.esp).context("writing the EFI system partition")? {
         image.add_bytes(esp.first.bytes().0 + run.offset, run.bytes);
     }
@@ -93,17 +95,18 @@ fn fill_all<'a>(
 }
 
 fn only(plan: &Disk, role: PartitionRole) -> Result<&Partition> {
+    optional(plan, role)?.with_context(|| format!("the plan has no partitions of role {role:?}, one is wanted"))
+}
+
+fn optional(plan: &Disk, role: PartitionRole) -> Result<Option<&Partition>> {
     let mut found = plan.partitions.iter().filter(|partition| partition.role == role);
     match (found.next(), found.next()) {
-        (Some(partition), None) => Ok(partition),
-        (first, _) => bail!(
-            "the plan has {} partitions of role {role:?}, one is wanted",
-            if first.is_some() { "several" } else { "no" }
-        ),
+        (first, None) => Ok(first),
+        _ => bail!("the plan has several partitions of role {role:?}, one is wanted"),
     }
 }
 
-fn tables(plan: &Disk, boot: &BootFiles, bios: &Partition) -> Result<[Run; 2]> {
+fn tables(plan: &Disk, boot: &BootFiles, bios: Option<&Partition>) -> Result<[Run; 2]> {
     let partition = |(number, partition): (u32, &Partition)| {
         ensure!(partition.number == number, "partition {} has place {number} in the table", partition.number);
         let kind = match partition.role {
@@ -118,8 +121,10 @@ fn tables(plan: &Disk, boot: &BootFiles, bios: &Partition) -> Result<[Run; 2]> {
     ensure!(plan.size.0.is_multiple_of(SECTOR), "the disk has {} bytes, which are no whole sectors", plan.size.0);
     let table = gpt::Table { guid: plan.guid, sectors: plan.size.0 / SECTOR, partitions };
     let mut runs = gpt::write(&table)?;
-    let code = grub::code_area(&boot.boot_img, bios.first.0)?;
-    runs[0].bytes[..grub::CODE_AREA].copy_from_slice(&code);
+    if let Some(bios) = bios {
+        let code = grub::code_area(&boot.boot_img, bios.first.0)?;
+        runs[0].bytes[..grub::CODE_AREA].copy_from_slice(&code);
+    }
     Ok(runs)
 }
 

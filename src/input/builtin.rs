@@ -5,6 +5,7 @@
 /// Path below the project's root, and contents; sorted by path.
 pub(super) const BUILTIN: &[(&str, &[u8])] = &[
     ("recipes/debian-bookworm.yaml", include_bytes!("../../recipes/debian-bookworm.yaml")),
+    ("recipes/debian-trixie-arm64.yaml", include_bytes!("../../recipes/debian-trixie-arm64.yaml")),
     ("recipes/debian-trixie.yaml", include_bytes!("../../recipes/debian-trixie.yaml")),
     (
         "recipes/debian-trixie/tree/etc/cloud/cloud.cfg.d/95_imgbuild.cfg",
@@ -36,6 +37,9 @@ pub(super) const BUILTIN: &[(&str, &[u8])] = &[
         include_bytes!("../../recipes/keyrings/debian-archive-bookworm.asc"),
     ),
     ("recipes/keyrings/debian-archive-trixie.asc", include_bytes!("../../recipes/keyrings/debian-archive-trixie.asc")),
+    ("recipes/keyrings/ubuntu-archive.asc", include_bytes!("../../recipes/keyrings/ubuntu-archive.asc")),
+    ("recipes/ubuntu-noble.yaml", include_bytes!("../../recipes/ubuntu-noble.yaml")),
+    ("recipes/ubuntu-noble/tree/etc/default/grub", include_bytes!("../../recipes/ubuntu-noble/tree/etc/default/grub")),
     ("roles/base/role.yaml", include_bytes!("../../roles/base/role.yaml")),
     ("roles/etcd/role.yaml", include_bytes!("../../roles/etcd/role.yaml")),
     ("roles/frontend/role.yaml", include_bytes!("../../roles/frontend/role.yaml")),

@@ -72,9 +72,9 @@ pub(crate) fn recipe(report: &Report, name: &str, node: &Node) -> Option<Recipe>
         report.checked(node, |text| one_of(text, "distribution", &[("debian", "debian"), ("ubuntu", "ubuntu")]))
     });
     let suite = fields.require("suite").and_then(|node| report.checked(node, check::name));
-    let architecture = fields
-        .require("architecture")
-        .and_then(|node| report.checked(node, |text| one_of(text, "architecture", &[("amd64", "amd64")])));
+    let architecture = fields.require("architecture").and_then(|node| {
+        report.checked(node, |text| one_of(text, "architecture", &[("amd64", "amd64"), ("arm64", "arm64")]))
+    });
     let recommends = fields.get("recommends").and_then(|node| report.boolean(node)).unwrap_or(false);
     let guest_agents =
         fields.get("guest_agents").map(|node| report.texts(node, "package", check::package)).unwrap_or_default();

@@ -10,6 +10,7 @@ mod documents;
 mod init;
 mod inspect;
 mod machine;
+mod native;
 mod pins;
 mod role;
 mod room;

@@ -3,7 +3,7 @@
 use super::carried::Carried;
 use super::select::{Selected, select};
 use super::work::{self, BuildRequest, BuildTask, Made};
-use super::{pins, room, supply, tools};
+use super::{native, pins, room, supply, tools};
 use crate::base::digest::Digest;
 use crate::base::hint::Remedy as _;
 use crate::base::progress::{Progress, Unit};
@@ -52,6 +52,7 @@ pub(super) fn run(settings: &Settings, role: &Role, progress: &dyn Progress) -> 
     let carried = role.bundle.as_deref().map(|file| Carried::open(settings, role, file, progress)).transpose()?;
     let (settings, role) = carried.as_ref().map_or((settings, role), |carried| (&carried.settings, &carried.role));
     let selected = select(settings, &role.names, &role.selection)?;
+    native::require(selected.iter().map(|selected| &selected.plan))?;
     let client = pins::client(settings, &role.selection);
     let mode = pins::mode(&role.selection, false);
     if !pins::lock_path(settings).exists() {

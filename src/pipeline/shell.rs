@@ -1,7 +1,7 @@
 //! `imgbuild shell`: a shell in the finished root of a role, in the sandbox; what is done there is thrown away.
 
 use super::select::select;
-use super::{pins, supply, work};
+use super::{native, pins, supply, work};
 use crate::base::progress::Progress;
 use crate::cli::meant::{Names, Selection, Settings};
 use crate::cli::outcome::{Failure, Outcome};
@@ -31,6 +31,7 @@ pub(super) fn run(
     progress: &dyn Progress,
 ) -> Result<Outcome, Failure> {
     let selected = select(settings, &Names::Given(vec![name.to_owned()]), selection)?;
+    native::require(selected.iter().map(|selected| &selected.plan))?;
     work::check(progress)?;
     let client = pins::client(settings, selection);
     let plans = pins::pin(settings, &selected, pins::mode(selection, false), &client, progress)?;

@@ -4,6 +4,8 @@
 //! LBA 0      2048      4096              4096 + ESP                             end - 33
 //! | GPT ... | BIOS boot | ESP            | LVM: 1 MiB metadata, extents of 4 MiB | GPT |
 //! ```
+//!
+//! Machines that know UEFI only (arm64) have no BIOS boot partition; the others stay where they are.
 
 use super::{Disk, Filesystem, Partition, PartitionRole, Volume, VolumeGroup};
 use crate::base::ids::{LvmId, Uuid};
@@ -51,11 +53,12 @@ pub(super) fn disk(name: &str, recipe: &Recipe, roles: &[Role], faults: &mut Vec
         let guid = Uuid::derive(&namespace, &format!("partition/{number}"));
         Partition { number, name: name.to_owned(), role, guid, first: Sectors(first), length }
     };
-    let partitions = vec![
-        partition(1, "bios", PartitionRole::BiosBoot, BIOS_FIRST, Sectors(ESP_FIRST - BIOS_FIRST)),
-        partition(2, "esp", PartitionRole::Esp, ESP_FIRST, esp),
-        partition(3, "lvm", PartitionRole::Lvm, lvm_first, lvm),
-    ];
+    let mut places = vec![("esp", PartitionRole::Esp, ESP_FIRST, esp), ("lvm", PartitionRole::Lvm, lvm_first, lvm)];
+    if recipe.architecture == "amd64" {
+        places.insert(0, ("bios", PartitionRole::BiosBoot, BIOS_FIRST, Sectors(ESP_FIRST - BIOS_FIRST)));
+    }
+    let numbered = (1..).zip(places);
+    let partitions = numbered.map(|(number, place)| partition(number, place.0, place.1, place.2, place.3)).collect();
     let extents = Extents(lvm.bytes().0.saturating_sub(PE_START) / EXTENT);
     let wishes = wishes(recipe, roles, faults);
     together(&wishes, recipe.disk.place, faults);

@@ -88,6 +88,8 @@ pub struct Entry<'a> {
     pub priority: Priority,
     /// `Multi-Arch`
     pub multi_arch: MultiArch,
+    /// `Phased-Update-Percentage` below 100: not yet meant for everybody
+    pub phased: bool,
     pub(in crate::package) origin: usize,
 }
 
@@ -124,6 +126,8 @@ impl<'a> Entry<'a> {
                 }
                 11 if name == "Pre-Depends" => entry.pre_depends = value,
                 12 if name == "Architecture" => entry.architecture = value,
+                // As apt: what is no percentage counts as 100.
+                24 if name == "Phased-Update-Percentage" => entry.phased = value.parse::<u32>().is_ok_and(|n| n < 100),
                 _ => {}
             }
         }

@@ -155,7 +155,9 @@ impl<'a> Universe<'a> {
         }
         entry.origin = self.origin(origin);
         if let Some(known) = self.same(&entry) {
-            // The same file in two suites: it is as preferred as the better of them makes it.
+            // The same file in two suites: it is as preferred as the better of them makes it, and a suite that gives
+            // it to everybody (security updates) ends its phasing.
+            self.entries[known].phased &= entry.phased;
             if self.origins[self.entries[known].origin].priority < origin.priority {
                 self.entries[known].origin = entry.origin;
             }
@@ -217,6 +219,12 @@ impl<'a> Universe<'a> {
 
     pub(super) fn providers(&self, name: &str) -> &[Provider<'a>] {
         self.providers.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a package provides this name.
+    #[must_use]
+    pub fn is_provided(&self, name: &str) -> bool {
+        !self.providers(name).is_empty()
     }
 
     /// Every entry, in order.

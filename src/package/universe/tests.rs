@@ -48,6 +48,33 @@ fn the_same_file_in_two_suites_is_one_version_of_the_higher_priority() {
 }
 
 #[test]
+fn updates_that_are_phased_in_wait_until_they_are_for_everybody() {
+    let phased = |percentage: &str| format!("Phased-Update-Percentage: {percentage}\n");
+    // Released, in updates, in security (`!` where the same file is not phased), and what is chosen.
+    let cases: &[(&str, &str, Option<&str>, &str)] = &[
+        ("1", "10", None, "1"),
+        ("1", "0", None, "1"),
+        ("1", "99", None, "1"),
+        ("1", "100", None, "2"),
+        ("1", "nonsense", None, "2"),
+        ("", "10", None, "2"),
+        ("1", "10", Some("1.5"), "1.5"),
+        ("1", "10", Some("2"), "2"),
+    ];
+    for (released, percentage, security, expected) in cases {
+        let released = if released.is_empty() { String::new() } else { stanza("a", released, "") };
+        let update = stanza("a", "2", &phased(percentage));
+        let security = security.map_or_else(String::new, |version| stanza("a", version, ""));
+        let mut universe = Universe::new("amd64");
+        universe.add_index(origin("ubuntu", "noble", 500), released.as_bytes()).unwrap();
+        universe.add_index(origin("ubuntu", "noble-updates", 500), update.as_bytes()).unwrap();
+        universe.add_index(origin("ubuntu", "noble-security", 500), security.as_bytes()).unwrap();
+        let candidate = universe.candidate("a").unwrap();
+        assert_eq!(universe.entry(candidate).version, *expected, "{released:?} {percentage} {security:?}");
+    }
+}
+
+#[test]
 fn other_architectures_are_passed_over() {
     let text = "Package: a\nVersion: 1\nArchitecture: arm64\n\nPackage: b\nVersion: 1\nArchitecture: all\n";
     let mut universe = Universe::new("amd64");

@@ -5,6 +5,7 @@
 
 pub mod generator;
 pub mod keys;
+pub mod repack;
 pub mod server;
 
 use imgbuild::base::hint::hints;
