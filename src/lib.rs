@@ -5,7 +5,8 @@
 //! ```text
 //! cli -> pipeline (the only wiring)
 //!
-//! input -> plan -> package -> rootfs -> boot -> disk -> output -> lab
+//! input -> plan -> package -> rootfs -> boot -> disk -> output --+--> lab
+//!                                                               +--> compare
 //!
 //! workshops underneath: format  sandbox  store  base
 //! ```
@@ -13,6 +14,7 @@
 pub mod base;
 pub mod boot;
 pub mod cli;
+pub mod compare;
 pub mod disk;
 pub mod format;
 pub mod input;

@@ -19,8 +19,8 @@ const LONGEST_MAIN: usize = 40;
 
 /// All rooms and workshops.
 const ROOMS: &[&str] = &[
-    "base", "boot", "cli", "disk", "format", "input", "lab", "output", "package", "pipeline", "plan", "rootfs",
-    "sandbox", "store",
+    "base", "boot", "cli", "compare", "disk", "format", "input", "lab", "output", "package", "pipeline", "plan",
+    "rootfs", "sandbox", "store",
 ];
 
 /// What a room may use of another: `*` is whatever its top exports, `inner::*` what that module of it exports, `**` all
@@ -43,6 +43,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("boot", &["plan::*", "rootfs::*", "format::**", "sandbox::**", "store::**"]),
     ("disk", &["plan::*", "rootfs::*", "boot::*", "format::**", "sandbox::**", "store::**"]),
     ("output", &["plan::*", "package::*", "disk::*", "format::**", "store::**"]),
+    // Images are compared by their bytes; dpkg's databases in them say which package a file is of.
+    ("compare", &["disk::*", "output::*", "package::control::*", "format::**"]),
     ("lab", &["output::*", "format::**", "sandbox::**", "store::**"]),
     // The only wiring: names every room; of the command line, only what is meant and how it ended.
     ("pipeline", &["**", "cli::meant::*", "cli::outcome::*"]),

@@ -169,6 +169,18 @@ pub const FAT_ENTRIES: usize = 65_536;
 pub const FAT_FOLDERS_BYTES: u64 = 32 * MIB;
 /// Folders within one another of a FAT volume.
 pub const FAT_DEPTH: usize = 16;
+/// Groups of an ext4 filesystem: 16 TiB of 128 MiB each.
+pub const EXT4_GROUPS: u64 = 131_072;
+/// Extents of one file of an ext4 filesystem.
+pub const EXT4_EXTENTS: u64 = 1 << 20;
+/// Bytes of the entries of one folder of an ext4 filesystem: five million names.
+pub const EXT4_FOLDER_BYTES: u64 = 256 * MIB;
+/// Names in an ext4 filesystem. A large root has some 100,000.
+pub const EXT4_NAMES: usize = 1 << 22;
+/// Folders within one another of an ext4 filesystem.
+pub const EXT4_DEPTH: usize = 256;
+/// Symbolic links on the way to a file, as in the kernel.
+pub const EXT4_LINKS: usize = 40;
 /// Volume descriptors of an ISO 9660 volume before the terminator.
 pub const ISO_DESCRIPTORS: usize = 16;
 /// Continuation areas of one record of an ISO 9660 volume.
@@ -187,6 +199,14 @@ pub const INSPECT_VOLUME_BYTES: u64 = 64 * MIB;
 pub const IMAGE_HEAD_BYTES: u64 = 32;
 /// The part of an overlay within which the name of its image lies: QEMU writes it into the first cluster.
 pub const IMAGE_OVERLAY_BYTES: u64 = 64 * KIB;
+/// Differences that a comparison lists.
+pub const DIFFERENCES: usize = 10_000;
+/// A file of an EFI system partition that is taken into memory to be compared.
+pub const ESP_FILE_BYTES: u64 = 64 * MIB;
+/// A file of an image that is shown.
+pub const SHOWN_FILE_BYTES: u64 = 64 * MIB;
+/// A key, a signature or a list of signers.
+pub const SIGNATURE_BYTES: u64 = MIB;
 /// A seed; packages may travel in it.
 pub const SEED_BYTES: u64 = GIB;
 /// The guest that probes for KVM. It needs half a second even when emulated; the rest is for busy hosts.

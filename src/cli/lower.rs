@@ -70,6 +70,10 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
                 typed::Compression::Zstd => meant::Compression::Zstd,
                 typed::Compression::Zlib => meant::Compression::Zlib,
             },
+            sign: role
+                .sign
+                .as_deref()
+                .map(|key| meant::Sign { key: here(key), password: role.sign_password.as_deref().map(here) }),
             debug_shell: role.debug_shell,
             bundle: role.bundle.as_deref().map(here),
         }),
@@ -124,7 +128,17 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
         }),
         Verb::MachineTools(chosen) => Command::MachineTools { selection: selection(chosen, around)? },
         Verb::Shell(shell) => Command::Shell { name: shell.name, selection: selection(shell.selection, around)? },
-        Verb::Inspect { file } => Command::Inspect { file: here(&file) },
+        Verb::Inspect { file } => {
+            let (image, path) = within(&file).filter(|_| !here(&file).exists()).unzip();
+            Command::Inspect { file: here(image.as_deref().unwrap_or(&file)), path }
+        }
+        Verb::Diff { a, b } => Command::Diff { a, b },
+        Verb::Verify(verify) => Command::Verify(meant::Verify {
+            name: verify.name,
+            signer: verify.signer,
+            rebuild: verify.rebuild,
+            selection: selection(verify.selection, around)?,
+        }),
         Verb::Cache(typed::Cache::Status) => Command::CacheStatus,
         Verb::Cache(typed::Cache::Prune) => Command::CachePrune,
         Verb::Doctor(typed) => Command::Doctor { repositories: repositories(typed, around)? },
@@ -142,6 +156,12 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
 /// The path without `.` components; `..` stays, because of symbolic links.
 fn tidy(path: &Path) -> PathBuf {
     path.components().collect()
+}
+
+/// An image and a path in it: `web.qcow2:/etc/fstab`.
+fn within(typed: &Path) -> Option<(PathBuf, String)> {
+    let (image, path) = typed.to_str()?.split_once(":/")?;
+    Some((PathBuf::from(image), path.to_owned()))
 }
 
 fn names(typed: typed::Names) -> Result<meant::Names> {
@@ -273,6 +293,27 @@ mod tests {
         let expected = [("debian", "http://two.example/debian"), ("debian-security", "http://one.example/security")];
         let found: Vec<_> = selection.repositories.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_path_behind_an_image_is_one_within_it() {
+        let inspected = |line: &str| match order(&format!("--cache c inspect {line}")).command {
+            Command::Inspect { file, path } => (file, path),
+            other => panic!("{other:?}"),
+        };
+        let image = PathBuf::from("/home/someone/web.qcow2");
+        assert_eq!(inspected("web.qcow2"), (image.clone(), None));
+        assert_eq!(inspected("web.qcow2:/etc/fstab"), (image.clone(), Some("etc/fstab".to_owned())));
+        assert_eq!(inspected("web.qcow2:/"), (image, Some(String::new())));
+    }
+
+    #[test]
+    fn keys_and_their_passwords_are_files_of_the_directory() {
+        let Command::Role(role) = order("-C /work --cache c role a --sign keys/k --sign-password p").command else {
+            panic!()
+        };
+        let expected = meant::Sign { key: "/work/keys/k".into(), password: Some("/work/p".into()) };
+        assert_eq!(role.sign, Some(expected));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What is meant: plain values that the pipeline walks through. No command-line type goes beyond this file.
 
+pub use crate::base::firmware::Firmware;
 use crate::base::size::Bytes;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -76,7 +77,18 @@ pub enum Command {
     Inspect {
         /// The image.
         file: PathBuf,
+        /// A path within the image, from its root.
+        path: Option<String>,
     },
+    /// Show why two images or results differ.
+    Diff {
+        /// Name, folder or file, as typed.
+        a: String,
+        /// The other.
+        b: String,
+    },
+    /// Read everything of a result again.
+    Verify(Verify),
     /// A shell in a role's root, in the sandbox.
     Shell {
         /// The role, or several joined by `+`.
@@ -146,6 +158,8 @@ pub struct Role {
     pub formats: Vec<Format>,
     /// How qcow2 clusters are compressed.
     pub compression: Compression,
+    /// Sign the results.
+    pub sign: Option<Sign>,
     /// Give the terminal a shell in a root that could not be assembled.
     pub debug_shell: bool,
     /// A bundle to take packages from; in an empty folder, also documents and pins.
@@ -193,6 +207,28 @@ pub enum Severity {
     Never,
 }
 
+/// Signing results.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sign {
+    /// The file of the secret key.
+    pub key: PathBuf,
+    /// The file of its password; asked for when not given.
+    pub password: Option<PathBuf>,
+}
+
+/// Verifying a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// Name, folder or file, as typed.
+    pub name: String,
+    /// A public key or a file with one, as typed.
+    pub signer: Option<String>,
+    /// Build again and compare.
+    pub rebuild: bool,
+    /// How the plan of the second build is drawn.
+    pub selection: Selection,
+}
+
 /// An image format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
@@ -232,15 +268,4 @@ pub struct Boot {
     pub ssh_port: Option<u16>,
     /// Where the emulator's packages come from.
     pub selection: Selection,
-}
-
-/// Which firmware starts a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Firmware {
-    /// SeaBIOS.
-    Bios,
-    /// OVMF.
-    Uefi,
-    /// OVMF with Secure Boot enforced.
-    Secure,
 }

@@ -121,10 +121,27 @@ pub enum Verb {
     #[command(after_long_help = AUDIT)]
     Audit(Audit),
     /// Show what an image holds, from its bytes
+    ///
+    /// With a path behind the image's name (`web.qcow2:/etc/fstab`) the file or folder of that path, as the machine
+    /// would see it: nothing is mounted or booted.
     Inspect {
-        /// A disk image: qcow2 or raw
+        /// A disk image (qcow2 or raw) or a seed; an image may be followed by `:/PATH`
+        #[arg(value_name = "FILE[:/PATH]")]
         file: PathBuf,
     },
+    /// Show why two images or results differ, down to the file and the byte
+    ///
+    /// Exit status: 0 the same, 1 different, 2 trouble.
+    Diff {
+        /// A built image's name, the folder of a result, or an image file
+        a: String,
+        /// The other
+        b: String,
+    },
+    /// Read everything of a result again: checksums, signature, manifest, disk, cached packages
+    ///
+    /// Exit status: 0 sound, 1 damaged, 4 another build gives other bytes.
+    Verify(Verify),
     /// Show or tidy the cache
     #[command(subcommand)]
     Cache(Cache),
@@ -224,6 +241,12 @@ pub struct Role {
     /// Take packages from this bundle; in an empty folder, documents and pins too, and leave the network alone
     #[arg(long, value_name = "FILE", env = "IMGBUILD_BUNDLE", hide_env_values = true, help_heading = "Selection")]
     pub bundle: Option<PathBuf>,
+    /// Sign the results' checksums: a secret key of minisign or OpenSSH
+    #[arg(long, value_name = "KEYFILE", env = "IMGBUILD_SIGN", hide_env_values = true, help_heading = "Results")]
+    pub sign: Option<PathBuf>,
+    /// A file with the key's password in its first line, which nobody else can read [default: asked on the terminal]
+    #[arg(long, value_name = "FILE", env = "IMGBUILD_SIGN_PASSWORD", hide_env_values = true, help_heading = "Results")]
+    pub sign_password: Option<PathBuf>,
     /// When a root cannot be assembled, a shell in it as it stands then
     #[arg(long, env = "IMGBUILD_DEBUG_SHELL", hide_env_values = true, help_heading = "Results")]
     pub debug_shell: bool,
@@ -317,6 +340,22 @@ pub struct Boot {
     #[arg(long, value_name = "PORT", env = "IMGBUILD_SSH_PORT", hide_env_values = true)]
     pub ssh_port: Option<u16>,
     /// Where the emulator's packages come from.
+    #[command(flatten)]
+    pub selection: Selection,
+}
+
+/// `imgbuild verify`.
+#[derive(Args, Debug)]
+pub struct Verify {
+    /// A built image's name, the folder of a result, or an image file
+    pub name: String,
+    /// Whose signature must be there: a public key of minisign or OpenSSH, allowed signers, or a file with one
+    #[arg(long, value_name = "PUBLIC_KEY", env = "IMGBUILD_SIGNER", hide_env_values = true)]
+    pub signer: Option<String>,
+    /// Build it a second time, from its packages alone, and compare every byte
+    #[arg(long, env = "IMGBUILD_REBUILD", hide_env_values = true)]
+    pub rebuild: bool,
+    /// How the plan of the second build is drawn; recipe and kernel are those of the result.
     #[command(flatten)]
     pub selection: Selection,
 }

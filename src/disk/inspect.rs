@@ -1,12 +1,10 @@
 //! Reads a finished image back, from its bytes alone.
 
-use crate::base::files;
 use crate::base::hint::Remedy as _;
 use crate::base::size::SECTOR;
-use crate::format::{FileSource, ReadAt, Window, ext4, fat, gpt, lvm, qcow2, swap};
+use crate::format::{ReadAt, Window, ext4, fat, gpt, lvm, swap};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 /// What an image holds.
@@ -129,17 +127,13 @@ pub struct VolumeReport {
 /// When it is neither, or a structure on it is damaged.
 pub fn inspect(file: &Path) -> Result<Report> {
     let inspecting = || format!("inspecting {}", file.display());
-    let handle = files::open(file)?;
-    let stored = handle.metadata().with_context(inspecting)?.blocks() * SECTOR;
-    let source = FileSource::new(handle).with_context(inspecting)?;
-    let (format, disk) = if qcow2::Reader::is_qcow2(&source) {
-        ("qcow2", qcow2::Reader::open(source).map_err(Into::into).and_then(|reader| survey(&reader)))
-    } else {
-        ("raw", survey(&source))
-    };
-    let disk = disk.with_context(inspecting);
-    let disk = disk.hint("what can be inspected is a whole disk as imgbuild lays it out, raw or qcow2")?;
-    Ok(Report { format, stored, disk })
+    let reported = super::open::opened(file).and_then(|opened| {
+        let disk = survey(opened.disk())?;
+        Ok(Report { format: opened.format, stored: opened.stored, disk })
+    });
+    reported
+        .with_context(inspecting)
+        .hint("what can be inspected is a whole disk as imgbuild lays it out, raw or qcow2")
 }
 
 /// Reads a whole disk.

@@ -8,10 +8,11 @@ pub mod iso9660;
 pub mod lvm;
 pub mod pax;
 pub mod qcow2;
+pub mod signature;
 mod source;
 pub mod swap;
 
-pub use source::{FileSource, ReadAt, Run, Window, is_zero};
+pub use source::{Cached, FileSource, Joined, ReadAt, Run, Window, is_zero};
 
 /// A length or offset within memory; the program is 64 bits wide.
 pub(crate) fn usize_of(number: u64) -> usize {

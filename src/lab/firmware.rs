@@ -1,6 +1,6 @@
 //! Where the firmware's files are. Code and variables must come from the same package.
 
-use super::machine::Firmware;
+use crate::base::firmware::Firmware;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 

@@ -3,7 +3,8 @@
 use super::call::Call;
 use super::disk::{chain, escaped};
 use super::firmware::Files;
-use super::machine::{Console, Firmware, Machine};
+use super::machine::{Console, Machine};
+use crate::base::firmware::Firmware;
 use crate::base::size::MIB;
 use anyhow::{Result, ensure};
 use std::path::Path;

@@ -1,19 +1,9 @@
 //! What machine is wanted, and how it ended.
 
+use crate::base::firmware::Firmware;
 use crate::base::size::{Bytes, GIB};
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Which firmware starts a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Firmware {
-    /// SeaBIOS.
-    Bios,
-    /// OVMF.
-    Uefi,
-    /// OVMF with Microsoft's keys enrolled and Secure Boot enforced.
-    Secure,
-}
 
 /// Where the first serial port goes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,9 +14,10 @@ mod qemu;
 mod run;
 mod seed;
 
+pub use crate::base::firmware::Firmware;
 pub use call::JOB;
 pub use kvm::{Accelerator, probe};
-pub use machine::{Console, Ending, Firmware, Machine};
+pub use machine::{Console, Ending, Machine};
 pub use qemu::{OLDEST, PACKAGES, Qemu};
 pub use run::boot;
 pub use seed::volume as seed_volume;

@@ -1,7 +1,7 @@
 //! Which QEMU runs the machines: the host's when it is good enough, otherwise the tools root's.
 
 use super::firmware;
-use super::machine::Firmware;
+use crate::base::firmware::Firmware;
 use crate::base::process::{Run, find};
 use crate::sandbox::ToolRoot;
 use anyhow::Result;

@@ -12,14 +12,16 @@ mod publish;
 mod qcow2;
 mod raw;
 mod sbom;
-#[cfg(test)]
 mod schema;
 
 pub use artifact::{Artifact, ArtifactKind};
 pub use checksums::{checksums, read_checksums};
 pub use log::BuildLog;
 pub use manifest::{Inputs, LayerName, Manifest, Package, SCHEMA, Tool};
-pub use publish::{BUILD_LOG, KEPT, MANIFEST, Published, SBOM, Staging, image_folder, prune, published, turn_latest};
+pub use publish::{
+    BUILD_LOG, CHECKSUMS, KEPT, MANIFEST, Published, SBOM, Staging, image_folder, prune, published, result, turn_latest,
+};
 pub use qcow2::{Compression, write_qcow2};
 pub use raw::write_raw;
 pub use sbom::{Software, read_sbom, sbom};
+pub use schema::violations;

@@ -33,7 +33,8 @@ const LATEST: &str = "latest";
 pub const MANIFEST: &str = "manifest.json";
 /// The list of software.
 pub const SBOM: &str = "sbom.spdx.json";
-const CHECKSUMS: &str = "SHA256SUMS";
+/// Digests of all artifacts and of the manifest.
+pub const CHECKSUMS: &str = "SHA256SUMS";
 /// What happened, with times.
 pub const BUILD_LOG: &str = "build.log";
 
@@ -82,6 +83,17 @@ fn is_whole(folder: &Path, artifact: &Artifact, sealed: SystemTime) -> bool {
     data.is_file()
         && data.len() == artifact.size
         && (data.modified().is_ok_and(|written| written <= sealed) || digest() == Some(artifact.sha256))
+}
+
+/// The result in a folder, wherever it was moved to. Nothing but its manifest is looked at.
+///
+/// # Errors
+/// When there is none, or its manifest cannot be read.
+pub fn result(folder: &Path) -> Result<Published> {
+    let path = folder.join(MANIFEST);
+    let bytes = files::read(&path, MANIFEST_BYTES)?;
+    let manifest = Manifest::read(&bytes).with_context(|| format!("reading {}", path.display()))?;
+    Ok(Published { folder: folder.to_owned(), manifest })
 }
 
 /// A result being written.

@@ -5,9 +5,9 @@ use super::{pins, tools, work};
 use crate::base::epoch::Epoch;
 use crate::base::hint::hinted;
 use crate::base::progress::Progress;
-use crate::cli::meant::{self, Boot, Names, Selection, Settings};
+use crate::cli::meant::{Boot, Names, Selection, Settings};
 use crate::cli::outcome::{Failure, Outcome, Status};
-use crate::lab::{self, Ending, Firmware, Machine, Qemu};
+use crate::lab::{self, Ending, Machine, Qemu};
 use crate::output::{ArtifactKind, Manifest, image_folder};
 use crate::package::{Lock, LockMode, PackageFile, Pin};
 use crate::plan::Layer;
@@ -25,11 +25,7 @@ const LOCK: &str = "machine-tools.lock";
 /// Boots an image and gives it this terminal.
 pub(super) fn boot(settings: &Settings, boot: &Boot, progress: &dyn Progress) -> Result<Outcome, Failure> {
     let image = find_image(settings, &boot.image)?;
-    let firmware = match boot.firmware {
-        meant::Firmware::Bios => Firmware::Bios,
-        meant::Firmware::Uefi => Firmware::Uefi,
-        meant::Firmware::Secure => Firmware::Secure,
-    };
+    let firmware = boot.firmware;
     let qemu = Qemu::choose(firmware, || provide(settings, &boot.selection, progress))?;
     let mut machine = Machine::new(image, firmware, settings.cache.join("machines"));
     machine.seed.clone_from(&boot.seed);

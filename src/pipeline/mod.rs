@@ -5,6 +5,7 @@ mod bundle;
 mod cache;
 mod carried;
 mod clusters;
+mod diff;
 mod doctor;
 mod documents;
 mod init;
@@ -16,8 +17,11 @@ mod role;
 mod room;
 mod select;
 mod shell;
+mod sign;
 mod supply;
+mod target;
 mod tools;
+mod verify;
 mod vulnerable;
 mod work;
 
@@ -41,6 +45,7 @@ pub const JOBS: &[(&str, Job)] = &[
     (cache::PRUNE, cache::prune_job),
     (machine::TOOLS, machine::tools_job),
     (shell::SHELL, shell::job),
+    (verify::REMOVE, verify::remove),
     lab::JOB,
 ];
 
@@ -75,7 +80,9 @@ fn walk(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failure> 
         Command::Check { cluster: None, selection } => documents::check(settings, selection),
         Command::Lock { names, update, selection } => documents::lock(settings, names, *update, selection, progress),
         Command::LockDiff { selection } => documents::lock_diff(settings, selection, progress),
-        Command::Inspect { file } => inspect::run(file),
+        Command::Inspect { file, path } => inspect::run(file, path.as_deref()),
+        Command::Diff { a, b } => diff::run(settings, a, b),
+        Command::Verify(verify) => verify::run(settings, verify, progress),
         Command::Boot(boot) => machine::boot(settings, boot, progress),
         Command::MachineTools { selection } => machine::tools_root(settings, selection, progress),
         Command::Bundle(order) => bundle::run(settings, order, progress),

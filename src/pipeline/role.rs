@@ -3,9 +3,9 @@
 use super::carried::Carried;
 use super::select::{Selected, select};
 use super::work::{self, BuildRequest, BuildTask, Made};
-use super::{native, pins, room, supply, tools};
+use super::{native, pins, room, sign, supply, tools};
 use crate::base::digest::Digest;
-use crate::base::hint::Remedy as _;
+use crate::base::hint::{self, Remedy as _};
 use crate::base::progress::{Progress, Unit};
 use crate::base::size::Bytes;
 use crate::cli::meant::{Compression, Format, Role, Settings};
@@ -15,7 +15,7 @@ use crate::package::BuildPlan;
 use crate::package::archive::Client;
 use crate::sandbox::Worker;
 use crate::store::Store;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,6 +49,8 @@ struct Listed {
 
 /// Builds the images that are named, and gives where they lie.
 pub(super) fn run(settings: &Settings, role: &Role, progress: &dyn Progress) -> Result<Outcome, Failure> {
+    // A key that cannot be had is told of before anything is built.
+    let key = role.sign.as_ref().map(sign::key).transpose()?;
     let carried = role.bundle.as_deref().map(|file| Carried::open(settings, role, file, progress)).transpose()?;
     let (settings, role) = carried.as_ref().map_or((settings, role), |carried| (&carried.settings, &carried.role));
     let selected = select(settings, &role.names, &role.selection)?;
@@ -79,13 +81,23 @@ pub(super) fn run(settings: &Settings, role: &Role, progress: &dyn Progress) -> 
             progress.warn(format!("{} was damaged: it is built again", folder.display()));
         }
     }
+    let mut failures = Vec::new();
     if !missing.is_empty() {
-        let built = build(settings, role, &client, carried.as_ref(), &selected, missing, progress)?;
+        let (built, failed) = build(settings, role, &client, carried.as_ref(), &selected, missing, progress)?;
         images.extend(built.into_iter().map(|(built, there)| (there.manifest.image_id.clone(), built, there)));
+        failures = failed;
     }
-    for plan in &plans {
+    if let Some(key) = &key {
+        for (_, _, there) in &images {
+            sign::sign(key, there, progress)?;
+        }
+    }
+    for plan in plans.iter().filter(|plan| images.iter().any(|(id, _, _)| *id == plan.image_id)) {
         let home = image_folder(&settings.out, &plan.image.name);
         crate::output::turn_latest(&home, &plan.image_id)?;
+    }
+    if !failures.is_empty() {
+        return Err(all_failures(failures, images.len()).into());
     }
     let order = |id: &String| plans.iter().position(|plan| plan.image_id == *id);
     images.sort_by_key(|(id, _, _)| order(id));
@@ -106,9 +118,24 @@ pub(super) fn kind(format: Format, compression: Compression) -> ArtifactKind {
     }
 }
 
+/// One error for all images that failed; a single one speaks for itself.
+fn all_failures(mut failures: Vec<anyhow::Error>, built: usize) -> anyhow::Error {
+    if failures.len() == 1 && built == 0 {
+        return failures.remove(0);
+    }
+    let total = failures.len() + built;
+    let all: Vec<String> = failures.iter().map(|error| format!("{error:#}")).collect();
+    let summary = anyhow::anyhow!("{} of {total} images failed: {}", failures.len(), all.join("; "));
+    let hints: Vec<String> = failures.iter().flat_map(hint::hints).collect();
+    // The first is to be read first, and so is attached last.
+    hints.into_iter().rev().fold(summary, |error, text| match Err::<(), _>(error).hint(text) {
+        Err(error) => error,
+        Ok(()) => unreachable!("an error stays one"),
+    })
+}
+
 /// Saves the log of a failed build from the staging folder, which goes away, and says where it is.
-fn keep_log(settings: &Settings, stagings: &[(Staging, &BuildPlan)], error: anyhow::Error) -> Result<Vec<u8>> {
-    let Some((staging, plan)) = stagings.first() else { return Err(error) };
+fn keep_log(settings: &Settings, staging: &Staging, plan: &BuildPlan, error: anyhow::Error) -> Result<Vec<u8>> {
     let kept = image_folder(&settings.out, &plan.image.name).join(FAILED_LOG);
     match std::fs::copy(staging.folder().join(BUILD_LOG), &kept) {
         Ok(_) => Err(error).hint(format!("the whole log is in {}", kept.display())),
@@ -125,8 +152,8 @@ fn complete(settings: &Settings, role: &Role, plan: &BuildPlan) -> Result<Publis
     }
 }
 
-/// Builds what is missing: one worker for all, so that the images share base layer and tools. Says of each result
-/// whether it was built here: another process may have been at the same.
+/// Builds what is missing, one image after the other: each is published when it is complete, and one that fails keeps
+/// none of the others from it. Says of each result whether it was built here: another process may have been at the same.
 fn build(
     settings: &Settings,
     role: &Role,
@@ -135,7 +162,7 @@ fn build(
     selected: &[Selected],
     missing: Vec<&BuildPlan>,
     progress: &dyn Progress,
-) -> Result<Vec<(bool, Published)>> {
+) -> Result<(Vec<(bool, Published)>, Vec<anyhow::Error>)> {
     let kept = missing.iter().map(|plan| (tools::tools_id(&plan.tools), plan.base_layer_id.clone())).collect();
     work::check_kept(&settings.cache, kept, progress)?;
     let store = Store::open(&settings.cache)?;
@@ -157,7 +184,7 @@ fn build(
     }
     let missing = rest;
     if missing.is_empty() {
-        return Ok(results);
+        return Ok((results, Vec::new()));
     }
     let needed: Vec<&BuildPlan> = missing.iter().map(|(plan, _)| *plan).collect();
     room::foresee(settings, client, &store, &needed, role.formats.len())?;
@@ -166,43 +193,46 @@ fn build(
         carried.provide(&needed, |plan| supply::needs_tools(&store, plan), &local, progress)?;
     }
     let fetched = supply::fetch(client, selected, &needed, &store, progress)?;
-    let mut stagings = Vec::new();
-    let mut tasks = Vec::new();
+    let debug_shell = role.debug_shell && std::io::stdin().is_terminal();
+    if role.debug_shell && !debug_shell {
+        progress.warn("--debug-shell has no effect: the standard input is no terminal");
+    }
+    let mut failures = Vec::new();
     for ((plan, earlier), packages) in missing.into_iter().zip(fetched) {
         let mut staging = Staging::begin(&settings.out, &plan.image.name)?;
         if let Some(earlier) = earlier {
             staging.carry_over(&earlier)?;
         }
-        tasks.push(BuildTask {
-            plan: plan.clone(),
-            packages,
-            folder: staging.folder().to_owned(),
-            formats: wanted(role),
-        });
-        stagings.push((staging, plan));
+        let folder = staging.folder().to_owned();
+        let tasks = vec![BuildTask { plan: plan.clone(), packages, folder, formats: wanted(role) }];
+        let request = BuildRequest { cache: settings.cache.clone(), jobs: settings.jobs.get(), tasks, debug_shell };
+        match one(settings, &request, staging, plan, progress) {
+            Ok(there) => results.push((true, there)),
+            Err(error) => failures.push(error),
+        }
     }
-    let debug_shell = role.debug_shell && std::io::stdin().is_terminal();
-    if role.debug_shell && !debug_shell {
-        progress.warn("--debug-shell has no effect: the standard input is no terminal");
-    }
-    let request = BuildRequest { cache: settings.cache.clone(), jobs: settings.jobs.get(), tasks, debug_shell };
-    let log = BuildLog::new(Box::new(stagings[0].0.build_log()?), progress);
-    let answer = Worker::run(work::BUILD, &serde_json::to_vec(&request)?, &log);
+    Ok((results, failures))
+}
+
+/// Builds and publishes one image.
+fn one(
+    settings: &Settings,
+    request: &BuildRequest,
+    mut staging: Staging,
+    plan: &BuildPlan,
+    progress: &dyn Progress,
+) -> Result<Published> {
+    let log = BuildLog::new(Box::new(staging.build_log()?), progress);
+    let answer = Worker::run(work::BUILD, &serde_json::to_vec(request)?, &log);
     drop(log);
-    let answer = answer.or_else(|error| keep_log(settings, &stagings, error))?;
-    for (staging, _) in stagings.iter().skip(1) {
-        let log = staging.folder().join(BUILD_LOG);
-        std::fs::copy(stagings[0].0.folder().join(BUILD_LOG), &log)
-            .with_context(|| format!("writing {}", log.display()))?;
-    }
+    let answer = answer.or_else(|error| keep_log(settings, &staging, plan, error))?;
     let made: Vec<Made> = serde_json::from_slice(&answer)?;
-    let _publishing = progress.phase("publish", stagings.len() as u64, Unit::Items);
-    for ((mut staging, plan), made) in stagings.into_iter().zip(made) {
+    let _publishing = progress.phase("publish", 1, Unit::Items);
+    for made in made {
         staging.add_all(&made.files)?;
         staging.built_from(made.built_from);
-        results.push((true, staging.publish(plan)?));
     }
-    Ok(results)
+    staging.publish(plan)
 }
 
 fn image(there: Published, built: bool) -> Image {
@@ -250,7 +280,8 @@ mod tests {
     fn role(formats: &[Format], compression: Compression) -> Role {
         let (parameters, repositories) = (BTreeMap::new(), BTreeMap::new());
         let selection = Selection { recipe: None, kernel: None, parameters, repositories, locked: true, offline: true };
-        Role { names: Names::All, selection, formats: formats.to_vec(), compression, debug_shell: false, bundle: None }
+        let (debug_shell, bundle, sign) = (false, None, None);
+        Role { names: Names::All, selection, formats: formats.to_vec(), compression, debug_shell, bundle, sign }
     }
 
     #[test]
@@ -272,6 +303,16 @@ mod tests {
         }
         let other = BuildPlan { image_id: "a result of another id".to_owned(), ..plan };
         assert_eq!(complete(&settings, &qcow2, &other), Err(None));
+    }
+
+    #[test]
+    fn images_that_failed_are_told_together_with_their_remedies() {
+        let failure = |name: &str| hint::hinted(format!("building {name}: no room"), format!("make room for {name}"));
+        let alone = all_failures(vec![failure("web")], 0);
+        assert_eq!(alone.to_string(), "building web: no room");
+        let both = all_failures(vec![failure("web"), failure("etcd")], 3);
+        assert_eq!(both.to_string(), "2 of 5 images failed: building web: no room; building etcd: no room");
+        assert_eq!(hint::hints(&both), ["make room for web", "make room for etcd"]);
     }
 
     #[test]

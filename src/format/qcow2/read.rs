@@ -190,6 +190,12 @@ impl<S: ReadAt> ReadAt for Reader<S> {
         }
         Ok(())
     }
+
+    fn is_hole(&self, offset: u64, length: u64) -> bool {
+        let end = offset.saturating_add(length).min(self.size);
+        let absent = |entry: u64| entry & COMPRESSED == 0 && (entry & OFFSET_MASK == 0 || entry & ZERO != 0);
+        (offset / CLUSTER..end.div_ceil(CLUSTER)).all(|number| self.entry(number).is_ok_and(absent))
+    }
 }
 
 fn damaged(what: &'static str) -> io::Error {
