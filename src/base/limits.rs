@@ -103,6 +103,10 @@ pub const DEB_CONTROL_FILES: usize = 256;
 pub const DEB_DATA_BYTES: u64 = 64 * GIB;
 /// Members of one `data.tar`. The largest in Debian has some 100,000.
 pub const DEB_DATA_MEMBERS: usize = 2_000_000;
+/// The names of all members of one `data.tar` together: they are kept, so that none is there twice.
+pub const DEB_NAMES_BYTES: usize = 256 << 20;
+/// A long name, a long link target or an extended header before a member.
+pub const TAR_EXTENSION_BYTES: u64 = MIB;
 /// What one decoder inside a `.deb` may allocate (xz -9 needs 65 MiB, zstd --ultra 22 needs 128 MiB).
 pub const DEB_DECODER_MEMORY_BYTES: u64 = 160 * MIB;
 /// What a pinned download may unpack to.

@@ -1,7 +1,7 @@
 //! Packages about to be unpacked: control data read, order decided.
 
-use super::root::trimmed;
 use crate::package::control::Stanza;
+pub(super) use crate::package::deb::normalised;
 use crate::package::deb::{ControlArchive, Deb};
 use crate::package::{PackageFile, Pin};
 use anyhow::{Context as _, Result};
@@ -181,19 +181,6 @@ impl Order {
         }
         closure.into_iter().collect()
     }
-}
-
-/// A path of `data.tar` or a control file as dpkg compares it: without `./`, leading and trailing slashes.
-/// Nothing when it tries to leave the root or is no path at all.
-pub(super) fn normalised(path: &[u8]) -> Option<Vec<u8>> {
-    let path = path.strip_prefix(b"./").unwrap_or(path);
-    let path = trimmed(path);
-    if path == b"." || path.is_empty() {
-        return Some(Vec::new());
-    }
-    let sound = path.split(|byte| *byte == b'/').all(|part| !matches!(part, b"" | b"." | b".."));
-    let sound = sound && !path.iter().any(|byte| matches!(byte, 0 | b'\n'));
-    sound.then(|| path.to_owned())
 }
 
 #[cfg(test)]

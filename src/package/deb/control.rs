@@ -1,6 +1,6 @@
 //! `control.tar` in memory: the control file, maintainer scripts, conffiles, triggers, md5sums, ...
 
-use super::DebError;
+use super::{DebError, MemberError, MemberKind, Members};
 use crate::base::limits::DEB_CONTROL_FILES;
 use crate::package::control::{self, Stanza};
 use std::collections::BTreeMap;
@@ -24,19 +24,18 @@ pub struct ControlArchive {
 
 impl ControlArchive {
     pub(super) fn read(stream: impl Read) -> Result<Self, DebError> {
-        let damaged = |error: std::io::Error| DebError::Control(error.to_string());
-        let mut archive = tar::Archive::new(stream);
+        let damaged = |error: MemberError| match error {
+            MemberError::Read(error) => DebError::Control(error.to_string()),
+            other => DebError::Control(other.to_string()),
+        };
+        let mut members = Members::new(stream);
         let mut files = BTreeMap::new();
-        for entry in archive.entries().map_err(damaged)? {
-            let mut entry = entry.map_err(damaged)?;
-            let path = entry.path_bytes();
-            let name = String::from_utf8_lossy(path.strip_prefix(b"./").unwrap_or(&path)).into_owned();
-            let kind = entry.header().entry_type();
-            if kind.is_dir() && (name.is_empty() || name == ".") {
-                continue;
-            }
-            if !kind.is_file() {
-                return Err(DebError::Control(format!("`{}` is not a plain file", name.escape_debug())));
+        while let Some(member) = members.member().map_err(damaged)? {
+            let name = String::from_utf8_lossy(&member.path).into_owned();
+            match member.kind {
+                MemberKind::Directory if member.path.is_empty() => continue,
+                MemberKind::File => {}
+                _ => return Err(DebError::Control(format!("`{}` is not a plain file", name.escape_debug()))),
             }
             let sane = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
             if name.is_empty() || name.starts_with('.') || !name.bytes().all(sane) {
@@ -45,18 +44,10 @@ impl ControlArchive {
             if files.len() == DEB_CONTROL_FILES {
                 return Err(DebError::Control(format!("there are more than {DEB_CONTROL_FILES} files")));
             }
-            let mode = entry.header().mode().map_err(damaged)? & 0o7777;
             let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).map_err(damaged)?;
-            if bytes.len() as u64 != entry.size() {
-                return Err(DebError::Control(format!("`{name}` ends early")));
-            }
-            if files.insert(name.clone(), ControlFile { bytes, mode }).is_some() {
-                return Err(DebError::Control(format!("`{name}` is there twice")));
-            }
+            members.read_to_end(&mut bytes).map_err(|error| damaged(error.into()))?;
+            files.insert(name, ControlFile { bytes, mode: member.mode });
         }
-        // What follows the archive's end is read too: damage and bombs hide there.
-        std::io::copy(&mut archive.into_inner(), &mut std::io::sink()).map_err(damaged)?;
         if !files.contains_key("control") {
             return Err(DebError::Control("the file `control` is missing".to_owned()));
         }

@@ -6,13 +6,14 @@
 mod ar;
 mod compression;
 mod control;
+mod members;
 
 pub use compression::Compression;
 pub use control::{ControlArchive, ControlFile};
+pub use members::{Member, MemberError, MemberKind, Members};
 
 use crate::base::limits::{DEB_CONTROL_BYTES, DEB_DATA_BYTES};
 use crate::package::control::ControlError;
-use ar::Member;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
@@ -87,7 +88,7 @@ impl Deb {
 
     fn locate(source: Source) -> Result<Self, DebError> {
         let members = ar::members(&source)?;
-        let wanted: Vec<&Member> = members.iter().filter(|member| !member.name.starts_with('_')).collect();
+        let wanted: Vec<&ar::Member> = members.iter().filter(|member| !member.name.starts_with('_')).collect();
         let refuse = || DebError::Members { found: members.iter().map(|member| member.name.clone()).collect() };
         let [version, control, data] = wanted[..] else { return Err(refuse()) };
         if members.first().is_none_or(|first| first.name != "debian-binary") || version.name != "debian-binary" {
@@ -98,7 +99,7 @@ impl Deb {
         if text != b"2.0\n" {
             return Err(DebError::Format(String::from_utf8_lossy(&text).trim_end().to_owned()));
         }
-        let part = |member: &Member, name: &str| {
+        let part = |member: &ar::Member, name: &str| {
             let suffix = member.name.strip_prefix(name)?;
             let compression = Compression::of_suffix(suffix)?;
             Some(Part { offset: member.offset, length: member.length, compression })
@@ -201,6 +202,21 @@ impl Read for Range {
         self.position += taken as u64;
         Ok(taken)
     }
+}
+
+/// A path of `data.tar` or a control file as dpkg compares it: without `./`, leading and trailing slashes.
+/// Nothing when it tries to leave the root or is no path at all.
+#[must_use]
+pub fn normalised(path: &[u8]) -> Option<Vec<u8>> {
+    let path = path.strip_prefix(b"./").unwrap_or(path);
+    let path = &path[path.iter().take_while(|byte| **byte == b'/').count()..];
+    let path = &path[..path.len() - path.iter().rev().take_while(|byte| **byte == b'/').count()];
+    if path == b"." || path.is_empty() {
+        return Some(Vec::new());
+    }
+    let sound = path.split(|byte| *byte == b'/').all(|part| !matches!(part, b"" | b"." | b".."));
+    let sound = sound && !path.iter().any(|byte| matches!(byte, 0 | b'\n'));
+    sound.then(|| path.to_owned())
 }
 
 #[cfg(test)]

@@ -153,7 +153,7 @@ fn control_archives_without_sense_are_refused() {
         (tar(&[]), "control archive: the file `control` is missing"),
         (tar(&[("control", CONTROL, 0o644), ("control", CONTROL, 0o644)]), "control archive: `control` is there twice"),
         (tar(&[("a/b", b"", 0o644)]), "control archive: `a/b` is no name of a control file"),
-        (tar(&[("x/", b"", 0o755)]), "control archive: `x/` is not a plain file"),
+        (tar(&[("x/", b"", 0o755)]), "control archive: `x` is not a plain file"),
         (tar(&many), "control archive: there are more than 256 files"),
     ];
     for (control, message) in cases {

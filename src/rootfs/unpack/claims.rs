@@ -80,6 +80,32 @@ impl Claims {
         }
     }
 
+    /// The folders above a path that a package does not list: they are folders all the same, and no link of another
+    /// package of this wave may lead what lies below them elsewhere.
+    pub(super) fn above(&self, path: &[u8], package: usize, wave: usize) {
+        let mut state = self.state();
+        let mut rest = path;
+        while let Some(slash) = rest.iter().rposition(|byte| *byte == b'/') {
+            rest = &rest[..slash];
+            match state.claims.get(rest) {
+                None => {
+                    // Whoever lists it says what it is like.
+                    let metadata = FolderMetadata { mode: 0o755, owner: (0, 0), mtime: 0 };
+                    let claim = Claim::Folder { package: usize::MAX, wave, metadata, new: false };
+                    state.claims.insert(rest.to_owned(), claim);
+                }
+                Some(Claim::Folder { .. }) => return,
+                Some(Claim::Other { package: first, wave: earlier, link }) => {
+                    let conflict = Conflict { path: rest.to_owned(), first: *first, second: package };
+                    if !(*link && *earlier < wave) {
+                        state.mixed.push(conflict);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
     /// Notes that this unpacking made the folder, so that its metadata is to be set.
     pub(super) fn made_folder(&self, path: &[u8]) {
         if let Some(Claim::Folder { new, .. }) = self.state().claims.get_mut(path) {

@@ -1,8 +1,9 @@
-//! One member of `data.tar` onto disk.
+//! One member of `data.tar` onto disk, already judged by `package::deb`.
 
 use super::claims::{FolderMetadata, Verdict};
 use super::{Listing, Unpacker, times};
-use crate::rootfs::incoming::{Incoming, normalised};
+use crate::package::deb::{Member, MemberKind};
+use crate::rootfs::incoming::Incoming;
 use crate::rootfs::md5::Md5;
 use crate::rootfs::root::{chown, create, finish, found, remove_name, shown, split};
 use anyhow::{Context as _, Result, bail};
@@ -15,8 +16,6 @@ use std::sync::PoisonError;
 
 /// How much of a file is held in memory at a time.
 const BUFFER: usize = 128 << 10;
-/// Prefix of extended attributes in PAX headers.
-const PAX_ATTRIBUTE: &str = "SCHILY.xattr.";
 
 /// What a member's header says.
 struct Metadata {
@@ -55,62 +54,42 @@ impl<'w, 'a> Worker<'w, 'a> {
         self.listing
     }
 
-    pub(super) fn member<R: Read>(&mut self, member: &mut tar::Entry<'_, R>) -> Result<()> {
-        let raw = member.path_bytes().into_owned();
-        let path = normalised(&raw)
-            .with_context(|| format!("the archive has the path `{}`", String::from_utf8_lossy(&raw).escape_debug()))?;
-        let metadata =
-            self.metadata(member, &path).with_context(|| format!("reading the header of {}", shown(&path)))?;
-        let writing = || format!("unpacking {}", shown(&path));
-        let diverted = self.unpacker.diversions.target(&path, &self.package.pin.name).to_owned();
-        let target = self.unpacker.canonical(&diverted);
+    /// Unpacks one member, whose contents the stream gives.
+    pub(super) fn member(&mut self, member: &Member, contents: &mut impl Read) -> Result<()> {
+        let path = &member.path;
+        let metadata = self.metadata(member);
+        let writing = || format!("unpacking {}", shown(path));
+        let target = self.target(path);
         if self.only.is_some_and(|only| !only.contains(&target)) {
             return Ok(());
         }
-        match member.header().entry_type() {
-            tar::EntryType::Directory => {
+        if self.only.is_none() && self.parent.as_ref().is_none_or(|(held, _)| held != split(&target).0) {
+            self.unpacker.claims.above(&target, self.at, self.unpacker.wave);
+        }
+        match &member.kind {
+            MemberKind::Directory => {
                 let metadata = FolderMetadata { mode: metadata.mode, owner: metadata.owner, mtime: metadata.mtime };
                 self.folder(&target, metadata).with_context(writing)?;
             }
-            tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
-                self.file(&path, &target, &metadata, member).with_context(writing)?;
-            }
-            tar::EntryType::Symlink => {
-                let to = member.link_name_bytes().context("the link has no target")?.into_owned();
-                self.link(&target, &to, &metadata).with_context(writing)?;
-            }
-            tar::EntryType::Link => {
-                let to = member.link_name_bytes().context("the link has no target")?.into_owned();
-                self.hard_link(&target, &to).with_context(writing)?;
-            }
-            tar::EntryType::XGlobalHeader => return Ok(()),
-            other => bail!("{} is of type {other:?}, which packages may not ship", shown(&path)),
+            MemberKind::File => self.file(path, &target, &metadata, contents).with_context(writing)?,
+            MemberKind::SymbolicLink(to) => self.link(&target, to, &metadata).with_context(writing)?,
+            MemberKind::HardLink(to) => self.hard_link(&target, to).with_context(writing)?,
         }
-        self.listing.paths.push(path);
+        self.listing.paths.push(path.clone());
         Ok(())
     }
 
-    fn metadata<R: Read>(&self, member: &mut tar::Entry<'_, R>, path: &[u8]) -> Result<Metadata> {
-        let header = member.header();
+    /// Where a path of the package lies on disk.
+    fn target(&self, path: &[u8]) -> Vec<u8> {
+        self.unpacker.canonical(self.unpacker.diversions.target(path, &self.package.pin.name))
+    }
+
+    fn metadata(&self, member: &Member) -> Metadata {
         let owners = &self.unpacker.owners;
-        let number = |id: u64| u32::try_from(id).with_context(|| format!("the id {id} does not fit 32 bits"));
-        let owner = (
-            owners.user(header.username_bytes().unwrap_or_default(), number(header.uid()?)?),
-            owners.group(header.groupname_bytes().unwrap_or_default(), number(header.gid()?)?),
-        );
-        let mode = header.mode()? & 0o7777;
-        let mtime = self.unpacker.epoch.clamp(i64::try_from(header.mtime()?).unwrap_or(i64::MAX));
-        let (mode, owner) = self.unpacker.overrides.get(path).unwrap_or((mode, owner));
-        let mut attributes = BTreeMap::new();
-        if let Some(extensions) = member.pax_extensions()? {
-            for extension in extensions {
-                let extension = extension?;
-                if let Some(name) = extension.key().ok().and_then(|key| key.strip_prefix(PAX_ATTRIBUTE)) {
-                    attributes.insert(name.to_owned(), extension.value_bytes().to_owned());
-                }
-            }
-        }
-        Ok(Metadata { mode, owner, mtime, attributes })
+        let owner = (owners.user(&member.names.0, member.owner.0), owners.group(&member.names.1, member.owner.1));
+        let mtime = self.unpacker.epoch.clamp(i64::try_from(member.mtime).unwrap_or(i64::MAX));
+        let (mode, owner) = self.unpacker.overrides.get(&member.path).unwrap_or((member.mode, owner));
+        Metadata { mode, owner, mtime, attributes: member.attributes.clone() }
     }
 
     /// Opens the folder of a path, keeping it for the next member.
@@ -240,9 +219,6 @@ impl<'w, 'a> Worker<'w, 'a> {
     }
 
     fn link(&mut self, path: &[u8], to: &[u8], metadata: &Metadata) -> Result<()> {
-        if to.is_empty() || to.contains(&0) {
-            bail!("the link's target is no path");
-        }
         if !self.take(path, true)? {
             return Ok(());
         }
@@ -255,9 +231,7 @@ impl<'w, 'a> Worker<'w, 'a> {
     }
 
     fn hard_link(&mut self, path: &[u8], to: &[u8]) -> Result<()> {
-        let to = normalised(to).context("the hard link leaves the root")?;
-        let to = self.unpacker.diversions.target(&to, &self.package.pin.name).to_owned();
-        let to = self.unpacker.canonical(&to);
+        let to = self.target(to);
         if self.unpacker.claims.owner(&to) != Some(self.at) {
             bail!("the hard link's target {} is no file of this package", shown(&to));
         }

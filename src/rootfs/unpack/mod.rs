@@ -14,14 +14,14 @@ use super::accounts::Owners;
 use super::incoming::{Incoming, Order};
 use super::root::{Root, found, shown};
 use crate::base::epoch::Epoch;
-use crate::base::limits::DEB_DATA_MEMBERS;
 use crate::base::progress::Phase;
+use crate::package::deb::Members;
 use anyhow::{Context as _, Result, bail};
 use claims::{Claims, Conflict};
 use rustix::fs::{self as sys, AtFlags, FileType, Mode, Timespec, Timestamps};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek as _, copy, sink};
+use std::io::{BufReader, Read, Seek as _, copy};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -170,20 +170,15 @@ impl<'a> Unpacker<'a> {
     /// Unpacks one package; with `only`, nothing but these paths (already decided to be this package's).
     fn package(&self, at: usize, package: &Incoming, only: Option<&BTreeSet<Vec<u8>>>) -> Result<Listing> {
         let plain = self.plain.lock().unwrap_or_else(PoisonError::into_inner).remove(&at);
-        let mut stream: Box<dyn Read + Send> = match plain {
+        let stream: Box<dyn Read + Send> = match plain {
             Some(file) => Box::new(BufReader::with_capacity(BUFFER, file)),
             None => package.deb.data()?,
         };
-        let mut archive = tar::Archive::new(&mut stream);
+        let mut members = Members::new(stream);
         let mut worker = entry::Worker::new(self, at, package, only);
-        for (count, member) in archive.entries().context("reading data.tar")?.enumerate() {
-            if count == DEB_DATA_MEMBERS {
-                bail!("data.tar has more than {DEB_DATA_MEMBERS} members");
-            }
-            worker.member(&mut member.context("reading data.tar")?)?;
+        while let Some(member) = members.member().context("reading data.tar")? {
+            worker.member(&member, &mut members)?;
         }
-        // To the end, so that the decoder checks what is left and its own checksum.
-        copy(&mut stream.by_ref(), &mut sink()).context("reading the end of data.tar")?;
         Ok(worker.finish())
     }
 

@@ -206,11 +206,11 @@ fn aliased_paths_of_a_merged_usr_are_one_path() {
 #[test]
 fn members_that_leave_the_root_or_are_no_files_are_refused() {
     let cases: [(&str, Member<'_>, &str); 5] = [
-        ("./../evil", File("", 0o644), "has the path `./../evil`"),
-        ("./usr/./evil", File("", 0o644), "has the path `./usr/./evil`"),
-        ("./dev/null", Device, "/dev/null is of type Char, which packages may not ship"),
-        ("./f", HardLink("./other"), "target /other is no file of this package"),
-        ("./f", HardLink("../../etc/shadow"), "the hard link leaves the root"),
+        ("./../evil", File("", 0o644), "`./../evil` is no path within the root"),
+        ("./usr/./evil", File("", 0o644), "`./usr/./evil` is no path within the root"),
+        ("./dev/null", Device, "`./dev/null` is a device, which packages may not ship"),
+        ("./f", HardLink("./other"), "`./f` is a hard link to `./other`, which is no earlier file of this package"),
+        ("./f", HardLink("../../etc/shadow"), "`./f` is a hard link to what is no path within the root"),
     ];
     for (path, member, expected) in cases {
         let fixture = Fixture::new();
