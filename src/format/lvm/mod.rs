@@ -19,7 +19,7 @@ mod read;
 mod text;
 mod write;
 
-pub use read::{ReadError, read};
+pub use read::{ReadError, read, read_text};
 pub use write::{WriteError, write};
 
 use crate::base::ids::LvmId;

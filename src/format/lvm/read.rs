@@ -43,14 +43,22 @@ pub enum ReadError {
 /// On a wrong checksum, a field out of place, or anything but linear volumes on this one physical volume.
 pub fn read(volume: &dyn ReadAt) -> Result<VolumeGroup, ReadError> {
     let id = label(volume)?;
-    let text = committed_text(volume)?;
-    let group = group(&parse(&text)?)?;
+    let group = read_text(&committed_text(volume)?)?;
     if group.physical.id != id {
         return Err(ReadError::Missing("physical volume with the label's identifier".to_owned()));
     }
     if group.physical.size > volume.size() {
         return Err(ReadError::Missing("size of the physical volume".to_owned()));
     }
+    Ok(group)
+}
+
+/// Reads a volume group from the text of its metadata alone.
+///
+/// # Errors
+/// On anything but linear volumes on one physical volume.
+pub fn read_text(text: &str) -> Result<VolumeGroup, ReadError> {
+    let group = group(&parse(text)?)?;
     group.validate()?;
     Ok(group)
 }

@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read, Write};
 
 /// How an index is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Packing {
+pub enum Packing {
     /// `.xz`
     Xz,
     /// `.zst`
@@ -22,7 +22,7 @@ pub(super) const PREFERRED: [Packing; 4] = [Packing::Xz, Packing::Zstd, Packing:
 
 /// Why an index could not be unpacked.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum UnpackError {
+pub enum UnpackError {
     /// It grows beyond what was promised or allowed.
     #[error("it unpacks to more than the {limit} bytes {why} for it")]
     TooLong {
@@ -89,7 +89,10 @@ impl Packing {
 }
 
 /// Unpacks into `out`, which gets no byte beyond what is promised or allowed; gives size and digest.
-pub(super) fn unpack(
+///
+/// # Errors
+/// When the packed bytes are damaged or not what was promised, or `out` fails.
+pub fn unpack(
     packing: Packing,
     packed: impl Read,
     out: &mut impl Write,

@@ -75,16 +75,14 @@ impl HostMirrors {
         for list in lists {
             let Ok(bytes) = files::read(&list, HOST_LIST_BYTES) else { continue };
             let text = String::from_utf8_lossy(&bytes);
-            let sources = match list.extension().and_then(|extension| extension.to_str()) {
-                Some("list") => one_line(&text),
-                Some("sources") => stanzas(&text),
+            let deb822 = match list.extension().and_then(|extension| extension.to_str()) {
+                Some("list") => false,
+                Some("sources") => true,
                 _ => continue,
             };
-            for source in sources {
-                for (distribution, url) in source.recognise() {
-                    if let Some(url) = follow(root, &url) {
-                        mirrors.entry(distribution).or_insert(url);
-                    }
+            for (distribution, url) in Self::read_list(&text, deb822) {
+                if let Some(url) = follow(root, &url) {
+                    mirrors.entry(distribution).or_insert(url);
                 }
             }
         }
@@ -92,6 +90,14 @@ impl HostMirrors {
         let proxy = |url: &String| Some((download::origin(url)?, conf.proxy(url)?));
         let proxies = mirrors.values().filter_map(proxy).collect();
         Self { mirrors, proxies }
+    }
+
+    /// What one list of sources has of distributions that are known: name and URL, as written. Lists are of one line each,
+    /// or deb822 stanzas.
+    #[must_use]
+    pub fn read_list(text: &str, deb822: bool) -> Vec<(String, String)> {
+        let sources = if deb822 { stanzas(text) } else { one_line(text) };
+        sources.iter().flat_map(Source::recognise).collect()
     }
 
     /// The base URL of a distribution, also where it follows from another: `debian-security` lies beside `debian` on

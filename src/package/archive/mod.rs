@@ -15,6 +15,7 @@ mod release;
 mod values;
 
 pub use cache::prune_indices;
+pub use decompress::{Packing, UnpackError, unpack};
 pub use host::HostMirrors;
 pub use kept::{KeptSuite, SuitePlace};
 pub use release::{Listed, Release, ReleaseError};

@@ -279,7 +279,10 @@ impl<R: Read> Members<R> {
             }
             EntryType::Fifo => return Err(refuse("is a pipe, which packages may not ship".to_owned())),
             EntryType::GNUSparse => return Err(refuse("is a sparse file, which packages may not ship".to_owned())),
-            other => return Err(refuse(format!("is of type {other:?}, which packages may not ship"))),
+            other => {
+                let letter = char::from(other.as_byte()).escape_debug();
+                return Err(refuse(format!("is of type `{letter}`, which packages may not ship")));
+            }
         };
         if size > DEB_DATA_BYTES {
             return Err(refuse(format!("claims {size} bytes, at most {DEB_DATA_BYTES} are unpacked")));

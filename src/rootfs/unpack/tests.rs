@@ -221,6 +221,30 @@ fn members_that_leave_the_root_or_are_no_files_are_refused() {
 }
 
 #[test]
+fn links_of_another_package_never_lead_files_elsewhere() {
+    // Neither lists the folder, so only what it implies tells that they disagree; whatever comes first.
+    let fixture = Fixture::new();
+    let outside = fixture.debs().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    let target = format!("../../../../../../../..{}", outside.display());
+    for (first, second) in [("a", "b"), ("b", "a")] {
+        for target in [target.as_str(), "usr"] {
+            let fixture = Fixture::new();
+            let link = package(fixture.debs(), first, "", "", &[("./opt", Link(target))]);
+            let file = package(fixture.debs(), second, "", "", &[("./opt/f", File("x", 0o644))]);
+            let error = fixture.error(&[link, file]);
+            let told = error
+                .contains("/opt is a folder in one of the packages a and b, and something else in the other")
+                || error.contains("/opt is a folder in one of the packages b and a, and something else in the other");
+            // Where the link came first and leads nowhere within the root, the file could not even be made.
+            assert!(told || error.contains("unpacking /opt/f: "), "{error}");
+            assert!(!fixture.at("usr/f").exists() || told, "{error}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+#[test]
 fn links_of_a_package_never_lead_its_files_out_of_the_root() {
     let fixture = Fixture::new();
     let outside = fixture.debs().join("outside");
