@@ -59,6 +59,9 @@ fn hold(target: &Target, name: &str, input: &[u8]) {
 fn seeds_are_those_of_the_writers() {
     let update = std::env::var_os("UPDATE_CORPUS").is_some();
     for (target, name, bytes) in generate::seeds() {
+        if name.starts_with(generate::CHANGING) {
+            continue;
+        }
         let path = folder(target).join(&name);
         if update {
             std::fs::create_dir_all(folder(target)).unwrap();
@@ -76,7 +79,8 @@ fn seeds_are_accepted_by_their_readers() {
     let text = |target: &str, name: &str| String::from_utf8(read(target, name)).unwrap();
     assert!(imgbuild::package::archive::Release::parse(&text("release", "rich")).is_ok());
     assert!(imgbuild::package::Lock::parse(&text("lock", "good")).is_ok());
-    imgbuild::output::Manifest::read(&read("manifest", "good")).unwrap();
+    let manifest = generate::seeds().into_iter().find(|(target, ..)| *target == "manifest").unwrap();
+    imgbuild::output::Manifest::read(&manifest.2).unwrap();
     assert!(imgbuild::format::lvm::read_text(&text("lvm", "text")).is_ok());
     assert!(imgbuild::format::iso9660::read(&read("iso9660", "seed")).is_ok());
     let mut members = imgbuild::package::deb::Members::new(std::io::Cursor::new(read("members", "all-kinds")));

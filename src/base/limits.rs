@@ -163,8 +163,8 @@ pub const SMALL_FILE_BYTES: u64 = 16 * MIB;
 
 /// Nested sections of LVM's text; LVM itself uses four.
 pub const LVM_DEPTH: usize = 8;
-/// Settings and sections of LVM's text.
-pub const LVM_NODES: usize = 100_000;
+/// Settings and sections of LVM's text: six hundred volumes. Each is compared with its neighbours.
+pub const LVM_NODES: usize = 20_000;
 /// The FAT that is taken into memory: four million clusters.
 pub const FAT_TABLE_BYTES: u64 = 16 * MIB;
 /// Entries of all folders of a FAT volume together.

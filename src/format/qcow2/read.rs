@@ -94,6 +94,15 @@ impl<S: ReadAt> Reader<S> {
             return Err(ReadError::Field("size"));
         }
         let l1 = words(&source.read_vec(header.l1_table_offset.get(), usize_of(entries * 8))?);
+        // One table that stands for many parts of the disk would make a small file a walk without end.
+        let mut tables: Vec<u64> = l1.iter().map(|entry| entry & OFFSET_MASK).filter(|offset| *offset != 0).collect();
+        tables.sort_unstable();
+        if tables.iter().any(|offset| !offset.is_multiple_of(CLUSTER)) {
+            return Err(ReadError::Field("place of an L2 table"));
+        }
+        if tables.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(ReadError::Field("L1 table: it names an L2 table twice"));
+        }
         Ok(Self { source, size, compression, l1, recent: Mutex::default() })
     }
 

@@ -53,6 +53,27 @@ fn disks_written_and_read_are_the_same() {
 }
 
 #[test]
+fn tables_that_stand_for_many_parts_are_refused() {
+    // 600 MiB need two L2 tables; the second entry of the L1 table (behind header and refcount table) becomes the first.
+    let writer = Writer::new(Cursor::new(Vec::new()), 9600 * CLUSTER, Compression::Zstd);
+    let (mut writer, mut encoder) = (writer.unwrap(), Encoder::new(Compression::Zstd).unwrap());
+    let cluster = encoder.encode(&disk(&[1])).unwrap();
+    writer.push(0, &cluster).unwrap();
+    writer.push(9000, &cluster).unwrap();
+    let good = writer.finish().unwrap().into_inner();
+    assert_eq!(Reader::open(good.clone()).unwrap().count().unwrap().compressed, 2);
+    let l1 = 2 * CLUSTER as usize;
+    let mut twice = good.clone();
+    twice.copy_within(l1..l1 + 8, l1 + 8);
+    let said = Reader::open(twice).err().unwrap().to_string();
+    assert_eq!(said, "the qcow2 header has a wrong L1 table: it names an L2 table twice");
+    let mut askew = good;
+    askew[l1 + 6] ^= 2;
+    let said = Reader::open(askew).err().unwrap().to_string();
+    assert_eq!(said, "the qcow2 header has a wrong place of an L2 table");
+}
+
+#[test]
 fn clusters_out_of_order_are_refused() {
     let mut writer = Writer::new(Cursor::new(Vec::new()), 4 * CLUSTER, Compression::Zstd).unwrap();
     writer.push(2, &Encoded::Zero).unwrap();

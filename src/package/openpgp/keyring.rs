@@ -1,7 +1,7 @@
 //! Keyrings: several certificates, as one binary file or as any number of armoured blocks.
 
 use super::refusal::KeyringError;
-use crate::base::limits::KEYRING_BYTES;
+use crate::base::limits::{KEYRING_BYTES, KEYRING_CERTIFICATES};
 use pgp::composed::{Deserializable as _, SignedPublicKey};
 use pgp::types::KeyDetails as _;
 
@@ -29,14 +29,14 @@ impl Certificates {
         let binary = bytes.first().is_some_and(|first| first & 0x80 != 0);
         if binary {
             match SignedPublicKey::from_bytes_many(bytes) {
-                Ok(found) => keyring.take(found, &mut reason),
+                Ok(found) => keyring.take(found, &mut reason)?,
                 Err(error) => reason = error.to_string(),
             }
         } else {
             let text = String::from_utf8_lossy(bytes);
             for block in blocks(&text, &mut reason) {
                 match SignedPublicKey::from_string_many(block) {
-                    Ok((found, _headers)) => keyring.take(found, &mut reason),
+                    Ok((found, _headers)) => keyring.take(found, &mut reason)?,
                     Err(error) => reason = error.to_string(),
                 }
             }
@@ -47,13 +47,21 @@ impl Certificates {
         Ok(keyring)
     }
 
-    fn take(&mut self, found: impl Iterator<Item = pgp::errors::Result<SignedPublicKey>>, reason: &mut String) {
+    fn take(
+        &mut self,
+        found: impl Iterator<Item = pgp::errors::Result<SignedPublicKey>>,
+        reason: &mut String,
+    ) -> Result<(), KeyringError> {
         for certificate in found {
             match certificate {
                 Ok(certificate) => self.merge(certificate),
                 Err(error) => *reason = error.to_string(),
             }
+            if self.certificates.len() > KEYRING_CERTIFICATES {
+                return Err(KeyringError::TooMany { name: self.name.clone(), limit: KEYRING_CERTIFICATES });
+            }
         }
+        Ok(())
     }
 
     /// A revocation in one copy of a certificate must count for every copy.

@@ -123,6 +123,14 @@ pub enum KeyringError {
         reason: String,
     },
     /// More than anyone pins.
+    #[error("keyring `{name}` holds more than the {limit} certificates that are read")]
+    TooMany {
+        /// The keyring's name.
+        name: String,
+        /// How many are read.
+        limit: usize,
+    },
+    /// Longer than any keyring.
     #[error("keyring `{name}` is {size} bytes long, at most {limit} are read")]
     TooLong {
         /// The keyring's name.

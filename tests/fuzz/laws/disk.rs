@@ -94,7 +94,7 @@ pub static GPT: LazyLock<(u64, Vec<Run>)> = LazyLock::new(|| {
 
 pub fn gpt(input: &[u8]) {
     let mut disk = changed(GPT.0, &GPT.1, input);
-    if input.len() % 2 == 0 {
+    if input.len().is_multiple_of(2) {
         repair(&mut disk);
     }
     if let Ok(table) = gpt_format::read(&disk) {
@@ -148,11 +148,11 @@ pub fn lvm(input: &[u8]) {
         let _ = group.to_string();
     }
     // The text by itself: no checksum stands before its parser.
-    if let Ok(text) = std::str::from_utf8(input) {
-        if let Ok(group) = lvm_format::read_text(text) {
-            group.validate().expect("what was read is sound");
-            let _ = group.to_string();
-        }
+    if let Ok(text) = std::str::from_utf8(input)
+        && let Ok(group) = lvm_format::read_text(text)
+    {
+        group.validate().expect("what was read is sound");
+        let _ = group.to_string();
     }
 }
 
@@ -219,7 +219,7 @@ pub static QCOW2: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
         let mut writer = qcow2_format::Writer::new(sink, 6 * cluster, compression).unwrap();
         let mut encoder = qcow2_format::Encoder::new(compression).unwrap();
         for number in [0_u64, 2, 3, 5] {
-            let bytes: Vec<u8> = (0..cluster).map(|at| (at * at >> (number * 2)) as u8).collect();
+            let bytes: Vec<u8> = (0..cluster).map(|at| ((at * at) >> (number * 2)) as u8).collect();
             writer.push(number, &encoder.encode(&bytes).unwrap()).unwrap();
         }
         writer.finish().unwrap().into_inner()
