@@ -13,8 +13,9 @@ pub(super) struct FolderMetadata {
 
 #[derive(Clone, Debug)]
 enum Claim {
-    /// The package (by its place in the order) whose metadata counts, and whether the folder is new.
-    Folder { package: usize, wave: usize, metadata: FolderMetadata, new: bool },
+    /// The package (by its place in the order) whose metadata counts, one that needs the folder (for messages), and
+    /// whether the folder is new.
+    Folder { package: usize, by: usize, wave: usize, metadata: FolderMetadata, new: bool },
     /// A file or link of this package.
     Other { package: usize, wave: usize, link: bool },
 }
@@ -63,7 +64,7 @@ impl Claims {
         let mut state = self.state();
         match state.claims.get_mut(path) {
             None => {
-                state.claims.insert(path.to_owned(), Claim::Folder { package, wave, metadata, new: false });
+                state.claims.insert(path.to_owned(), Claim::Folder { package, by: package, wave, metadata, new: false });
             }
             Some(Claim::Folder { package: holder, metadata: held, .. }) => {
                 if package < *holder {
@@ -87,14 +88,17 @@ impl Claims {
         let mut rest = path;
         while let Some(slash) = rest.iter().rposition(|byte| *byte == b'/') {
             rest = &rest[..slash];
-            match state.claims.get(rest) {
+            match state.claims.get_mut(rest) {
                 None => {
                     // Whoever lists it says what it is like.
                     let metadata = FolderMetadata { mode: 0o755, owner: (0, 0), mtime: 0 };
-                    let claim = Claim::Folder { package: usize::MAX, wave, metadata, new: false };
+                    let claim = Claim::Folder { package: usize::MAX, by: package, wave, metadata, new: false };
                     state.claims.insert(rest.to_owned(), claim);
                 }
-                Some(Claim::Folder { .. }) => return,
+                Some(Claim::Folder { by, .. }) => {
+                    *by = package.min(*by);
+                    return;
+                }
                 Some(Claim::Other { package: first, wave: earlier, link }) => {
                     let conflict = Conflict { path: rest.to_owned(), first: *first, second: package };
                     if !(*link && *earlier < wave) {
@@ -126,7 +130,7 @@ impl Claims {
                 state.conflicts.push(conflict);
                 Verdict::Leave
             }
-            Some(Claim::Folder { package: first, wave: earlier, .. }) => {
+            Some(Claim::Folder { by: first, wave: earlier, .. }) => {
                 let conflict = Conflict { path: path.to_owned(), first: *first, second: package };
                 if !link || *earlier == wave {
                     state.mixed.push(conflict);
