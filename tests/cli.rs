@@ -98,7 +98,10 @@ fn doctor_tells_what_it_found_and_takes_a_mirror_from_the_environment() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let checks = report["checks"].as_array().unwrap();
     let mirror = checks.iter().find(|check| check["name"] == "package mirror").unwrap();
-    assert_eq!(mirror["found"], "http://mirror.example/debian (given)");
+    // Nobody answers there; how the network says so differs.
+    let found = mirror["found"].as_str().unwrap();
+    assert!(found.starts_with("http://mirror.example/debian (given) does not answer: "), "{found}");
+    assert_eq!(mirror["state"], "warning");
     let failed = report["state"] == "failed";
     assert_eq!(output.status.code(), Some(i32::from(failed)));
 }

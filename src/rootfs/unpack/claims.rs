@@ -64,7 +64,9 @@ impl Claims {
         let mut state = self.state();
         match state.claims.get_mut(path) {
             None => {
-                state.claims.insert(path.to_owned(), Claim::Folder { package, by: package, wave, metadata, new: false });
+                state
+                    .claims
+                    .insert(path.to_owned(), Claim::Folder { package, by: package, wave, metadata, new: false });
             }
             Some(Claim::Folder { package: holder, metadata: held, .. }) => {
                 if package < *holder {
