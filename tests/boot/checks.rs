@@ -1,12 +1,10 @@
 //! What a machine that booted from a seed must say of itself.
 
+use crate::journal::{EXPLAINED, unexplained};
 use crate::report::{ABSENT, Report};
 use crate::seed;
 use anyhow::{Result, bail};
 use imgbuild::lab::Firmware;
-
-/// Messages of priority `err` that are known, each with its reason.
-const EXPLAINED: &str = include_str!("journal-explained.txt");
 
 /// Collects every complaint, so that one boot tells all.
 #[derive(Default)]
@@ -115,17 +113,6 @@ fn lvm(c: &mut Complaints, report: &Report) {
             format!("{section}: {text}")
         });
     }
-}
-
-/// Lines of the journal that no known reason explains. A line of the list is `reason: text that the message contains`.
-fn unexplained<'a>(journal: &'a str, explained: &str) -> Vec<&'a str> {
-    let known: Vec<&str> = explained
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .filter_map(|line| line.split_once(" <- ").map(|(text, _)| text.trim()))
-        .collect();
-    let noise = |line: &str| line.is_empty() || line.starts_with("-- ") || known.iter().any(|text| line.contains(text));
-    journal.lines().filter(|line| !noise(line)).collect()
 }
 
 /// The disk is used to its end: partition, physical volume, and what the plan does not keep back.

@@ -19,6 +19,7 @@
 )]
 
 mod checks;
+mod journal;
 mod machine;
 mod report;
 mod seed;
