@@ -75,6 +75,7 @@ pub(crate) fn intact(report: &Report) -> Result<()> {
 
 fn identity(c: &mut Complaints, report: &Report) {
     c.equal(report, "hostname", seed::HOST);
+    c.equal(report, "fqdn", &format!("{}.example.internal", seed::HOST));
     c.equal(report, "key", seed::KEY);
     c.equal(report, "marker", "640 root:adm\nwritten by the seed");
     let (user, address) = (report.text("user"), report.text("address"));

@@ -40,6 +40,7 @@ if [ -e /etc/boot-test/verify ]; then
 fi
 show vgck vgck vg0
 show pvs pvs --noheadings --units b --nosuffix -o pv_name,pv_size,pv_free
+show written sh -c 'vgs --noheadings -o vg_seqno vg0; sfdisk --dump /dev/vda; ls /etc/lvm/archive | wc -l'
 show vgs vgs --noheadings --units b --nosuffix -o vg_name,vg_size,vg_free
 show lvs lvs --noheadings --units b --nosuffix -o lv_name,lv_size vg0
 show lsblk lsblk -b -P -o NAME,TYPE,SIZE,FSTYPE,MOUNTPOINT,LABEL
@@ -48,6 +49,7 @@ show mounts findmnt -rn -o TARGET,SOURCE,FSTYPE,OPTIONS
 show address ip -4 -br address show dev lan0
 show route ip -4 route show default
 show hostname hostname
+show fqdn hostname -f
 show kernel uname -r
 show cmdline cat /proc/cmdline
 show user id alice

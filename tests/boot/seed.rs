@@ -46,6 +46,7 @@ fn user_data(verify: bool) -> String {
          hostname: {HOST}\n\
          fqdn: {HOST}.example.internal\n\
          prefer_fqdn_over_hostname: false\n\
+         manage_etc_hosts: localhost\n\
          users:\n  \
            - name: {USER}\n    \
              groups: [adm]\n    \
