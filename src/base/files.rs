@@ -45,12 +45,35 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     create_dir_all(folder)?;
     let failed = || format!("writing {}", path.display());
     let _hold = Hold::brief();
-    let mut file = tempfile::Builder::new().prefix(".imgbuild-").tempfile_in(folder).with_context(failed)?;
+    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder).with_context(failed)?;
+    // What nobody holds is left over: see `sweep`. A filesystem without locks keeps what a killed writer left.
+    let _ = rustix::fs::flock(file.as_file(), rustix::fs::FlockOperation::NonBlockingLockExclusive);
     file.write_all(bytes).with_context(failed)?;
     fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644)).with_context(failed)?;
     file.as_file().sync_all().with_context(failed)?;
     file.persist(path).map_err(|error| error.error).with_context(failed)?;
     sync_directory(folder)
+}
+
+/// How the names of files begin that are not yet what they will be.
+const UNFINISHED: &str = ".imgbuild-";
+
+/// Removes what writers left in a folder that were killed before they could rename it; what a living one holds stays.
+pub fn sweep(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if !name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
+            || !entry.file_type().is_ok_and(|kind| kind.is_file())
+        {
+            continue;
+        }
+        let Ok(file) = fs::File::open(entry.path()) else { continue };
+        if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok() {
+            // It is of no use to anybody; where it cannot be removed, it does no harm either.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Makes a rename in this folder durable.
@@ -159,4 +182,28 @@ fn kind_of(path: &Path) -> Result<ListedKind> {
     } else {
         ListedKind::Other
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_writer_left_goes_and_what_a_living_one_holds_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in [".imgbuild-left", ".imgbuild-held", "imgbuild.lock"] {
+            fs::write(at(name), "x").unwrap();
+        }
+        fs::create_dir(at(".imgbuild-folder")).unwrap();
+        let held = fs::File::open(at(".imgbuild-held")).unwrap();
+        rustix::fs::flock(&held, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+        sweep(folder.path());
+        let there = |name: &str| at(name).exists();
+        assert!(!there(".imgbuild-left"));
+        assert!(there(".imgbuild-held") && there("imgbuild.lock") && there(".imgbuild-folder"));
+        drop(held);
+        write_atomic(&at("imgbuild.lock"), b"new").unwrap();
+        assert_eq!(fs::read(at("imgbuild.lock")).unwrap(), b"new");
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::select::Selected;
 use crate::base::digest::Digest;
+use crate::base::files;
 use crate::base::progress::Progress;
 use crate::cli::meant::{Selection, Settings};
 use crate::cli::outcome::{Failure, Status};
@@ -64,6 +65,7 @@ pub(super) fn change<T>(
     mut change: impl FnMut(&mut Lock) -> Result<T, Failure>,
 ) -> Result<(Lock, Lock, T), Failure> {
     let path = lock_path(settings);
+    files::sweep(&settings.directory);
     loop {
         let before = Lock::load(&path)?;
         let mut after = before.clone();

@@ -152,20 +152,29 @@ fn kill_at_a_hundred_moments_harms_nothing() {
     project.good("role other");
     let other = project.result("other");
     forget_but_other(&project);
-    let began = Instant::now();
-    project.good("role app");
-    let longest = u64::try_from(began.elapsed().as_millis()).unwrap() * 5 / 4;
+    // What the next build begins with: nothing but packages, all but the role, or a role with a slow script.
+    let prepare = |kill: u64| {
+        if kill.is_multiple_of(4) {
+            forget_but_other(&project);
+        } else if project.path("out/images/app").exists() {
+            std::fs::remove_dir_all(project.path("out/images/app")).unwrap();
+        }
+        project.role("app", [["application"].as_slice(), &["application", "slow"]][usize::from(kill % 8 == 1)]);
+    };
+    // How long each kind takes on this machine, so that moments lie within.
+    let lengths: Vec<u64> = (0..3)
+        .map(|kind| {
+            prepare(kind);
+            let began = Instant::now();
+            project.good("role app");
+            u64::try_from(began.elapsed().as_millis()).unwrap()
+        })
+        .collect();
     let mut finished = 0;
     for kill in 0..count {
-        // Every other build begins with nothing but packages, the others with all that a role's build finds.
-        match kill % 4 {
-            0 => forget_but_other(&project),
-            2 => std::fs::remove_dir_all(project.path("out/images/app")).unwrap(),
-            _ => {
-                project.role("app", [["application"].as_slice(), &["application", "slow"]][usize::from(kill % 8 == 1)])
-            }
-        }
-        let moment = numbers.below(longest);
+        prepare(kill);
+        let kind = if kill.is_multiple_of(4) { 0 } else { 2 - usize::from(kill % 8 == 1) };
+        let moment = numbers.below(lengths[kind]);
         let mut child = start(&project, "role app --progress none");
         std::thread::sleep(Duration::from_millis(moment));
         finished += u32::from(child.try_wait().unwrap().is_some());

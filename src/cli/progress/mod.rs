@@ -71,6 +71,8 @@ struct State {
     bars: Option<Bars>,
     last_advance: BTreeMap<String, (Duration, u64)>,
     to: Box<dyn Write + Send>,
+    /// Nothing more is shown: threads that are still at work must not write behind the error.
+    finished: bool,
 }
 
 #[derive(Serialize)]
@@ -89,7 +91,7 @@ impl Reporter {
     }
 
     fn to(style: Style, bars: Option<Bars>, to: Box<dyn Write + Send>) -> Self {
-        let state = State { ledger: Ledger::default(), bars, last_advance: BTreeMap::new(), to };
+        let state = State { ledger: Ledger::default(), bars, last_advance: BTreeMap::new(), to, finished: false };
         Self { style, start: Instant::now(), state: Mutex::new(state) }
     }
 
@@ -98,6 +100,7 @@ impl Reporter {
         let now = self.start.elapsed();
         // A thread that died while drawing leaves at worst a half-drawn bar.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.finished = true;
         if let Some(bars) = state.bars.take() {
             bars.clear();
         }
@@ -112,6 +115,9 @@ impl Reporter {
 
     fn take(&self, event: &Event, now: Duration) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.finished {
+            return;
+        }
         let changed = state.ledger.enter(event, now);
         if let Some(bars) = &mut state.bars {
             bars.event(event);
@@ -249,6 +255,15 @@ mod tests {
         }
         let bytes = sink.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn nothing_is_shown_behind_the_end() {
+        let sink = Sink::default();
+        let reporter = Reporter::to(Style { kind: Kind::Plain, verbosity: 2 }, None, Box::new(sink.clone()));
+        reporter.finish(false);
+        reporter.event(Event::Warning { text: "late".to_owned() });
+        assert_eq!(sink.0.lock().unwrap().as_slice(), b"");
     }
 
     #[test]
