@@ -309,10 +309,10 @@ mod tests {
 
     #[test]
     fn keys_and_their_passwords_are_files_of_the_directory() {
-        let Command::Role(role) = order("-C /work --cache c role a --sign keys/k --sign-password p").command else {
+        let Command::Role(role) = order("-C /srv --cache c role a --sign keys/k --sign-password p").command else {
             panic!()
         };
-        let expected = meant::Sign { key: "/work/keys/k".into(), password: Some("/work/p".into()) };
+        let expected = meant::Sign { key: "/srv/keys/k".into(), password: Some("/srv/p".into()) };
         assert_eq!(role.sign, Some(expected));
     }
 
