@@ -8,6 +8,7 @@ pub mod iso9660;
 pub mod lvm;
 pub mod pax;
 pub mod qcow2;
+pub mod seed;
 pub mod signature;
 mod source;
 pub mod swap;
