@@ -25,4 +25,5 @@ pub mod pipeline;
 pub mod plan;
 pub mod rootfs;
 pub mod sandbox;
+pub mod secret;
 pub mod store;

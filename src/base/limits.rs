@@ -234,3 +234,10 @@ pub const OUTPUT_LINE_BYTES: u64 = 16 * KIB;
 pub const MESSAGE_BYTES: u32 = 1 << 30;
 /// The host's files of subordinate ids and accounts.
 pub const ACCOUNTS_BYTES: u64 = 16 * MIB;
+
+// --- secrets: secret, base/private ---
+
+/// One secret: a key, a certificate, a password.
+pub const SECRET_BYTES: u64 = 64 * KIB;
+/// Files of a cluster's secrets: 10,000 machines have ten each.
+pub const SECRET_FILES: usize = 200_000;

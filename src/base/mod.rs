@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod limits;
 pub mod network;
 pub mod parallel;
+pub mod private;
 pub mod process;
 pub mod progress;
 pub mod secret;

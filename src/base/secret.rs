@@ -1,22 +1,33 @@
-//! Secrets of people: never printed, never in a message, forgotten when dropped as far as that can be.
+//! Secrets: never printed, never in a message, forgotten when dropped as far as that can be.
 
 use super::{files, limits};
 use anyhow::{Context as _, Result};
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use zeroize::{Zeroize as _, Zeroizing};
 
-/// A password. Shows itself as `***`.
+/// A text that is secret: a password, a key in PEM. Shows itself as `***`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
+
+/// Bytes that are secret. Show themselves as `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretBytes(Zeroizing<Vec<u8>>);
 
 impl Secret {
+    /// Keeps a text as a secret.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
     /// Asks for a password on the terminal, without showing what is typed.
     ///
     /// # Errors
     /// When there is no terminal.
     pub fn ask(question: &str) -> Result<Self> {
-        rpassword::prompt_password(format!("{question}: ")).map(Self).context("asking on the terminal")
+        rpassword::prompt_password(format!("{question}: ")).map(Self::new).context("asking on the terminal")
     }
 
     /// The first line of a file that nobody else may read.
@@ -25,15 +36,35 @@ impl Secret {
     /// When it cannot be read, others may read it, or it is not text.
     pub fn of_file(path: &Path) -> Result<Self> {
         private(path)?;
-        let text = String::from_utf8(files::read(path, limits::SIGNATURE_BYTES)?);
-        let text = text.map_err(|_| anyhow::anyhow!("{} is not UTF-8", path.display()))?;
-        Ok(Self(text.lines().next().unwrap_or_default().to_owned()))
+        let whole = SecretBytes::new(files::read(path, limits::SIGNATURE_BYTES)?);
+        let text = whole.text().ok_or_else(|| anyhow::anyhow!("{} is not UTF-8", path.display()))?;
+        Ok(Self::new(text.reveal().lines().next().unwrap_or_default().to_owned()))
     }
 
-    /// The password itself.
+    /// The secret itself.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl SecretBytes {
+    /// Keeps bytes as a secret.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn reveal(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The same as text, if it is UTF-8.
+    #[must_use]
+    pub fn text(&self) -> Option<Secret> {
+        String::from_utf8(self.0.to_vec()).map(Secret::new).map_err(|error| error.into_bytes().zeroize()).ok()
     }
 }
 
@@ -53,6 +84,12 @@ pub fn private(path: &Path) -> Result<()> {
 }
 
 impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Debug for SecretBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
