@@ -2,22 +2,24 @@
 
 use super::carried::Carried;
 use super::select::{Selected, select};
-use super::work::{self, BuildRequest, BuildTask, Made};
+use super::work::{self, BuildRequest, Made};
 use super::{native, pins, room, sign, supply, tools};
 use crate::base::digest::Digest;
 use crate::base::hint::{self, Remedy as _};
+use crate::base::parallel;
 use crate::base::progress::{Progress, Unit};
 use crate::base::size::Bytes;
 use crate::cli::meant::{Compression, Format, Role, Settings};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::output::{ArtifactKind, BUILD_LOG, BuildLog, Published, Staging, image_folder, published};
-use crate::package::BuildPlan;
 use crate::package::archive::Client;
+use crate::package::{BuildPlan, PackageSet};
 use crate::sandbox::Worker;
 use crate::store::Store;
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -152,8 +154,8 @@ fn complete(settings: &Settings, role: &Role, plan: &BuildPlan) -> Result<Publis
     }
 }
 
-/// Builds what is missing, one image after the other: each is published when it is complete, and one that fails keeps
-/// none of the others from it. Says of each result whether it was built here: another process may have been at the same.
+/// Builds what is missing, side by side: each image is published when it is complete, and one that fails keeps none of
+/// the others from it. Says of each result whether it was built here: another process may have been at the same.
 fn build(
     settings: &Settings,
     role: &Role,
@@ -197,16 +199,17 @@ fn build(
     if role.debug_shell && !debug_shell {
         progress.warn("--debug-shell has no effect: the standard input is no terminal");
     }
+    // A shell for the person at the terminal: one at a time. Otherwise images are built side by side, each in a worker of
+    // its own; those of one base layer wait for the first of them to make it.
+    let side_by_side = if debug_shell { 1 } else { settings.jobs.get() };
+    let missing: Vec<_> = missing.into_iter().zip(fetched).collect();
+    let built = parallel::map_on(side_by_side, &missing, |((plan, earlier), packages)| {
+        let order = Order { settings, formats: wanted(role), debug_shell };
+        Ok::<_, Infallible>(one(&order, plan, packages, earlier.as_deref(), progress))
+    });
     let mut failures = Vec::new();
-    for ((plan, earlier), packages) in missing.into_iter().zip(fetched) {
-        let mut staging = Staging::begin(&settings.out, &plan.image.name)?;
-        if let Some(earlier) = earlier {
-            staging.carry_over(&earlier)?;
-        }
-        let folder = staging.folder().to_owned();
-        let tasks = vec![BuildTask { plan: plan.clone(), packages, folder, formats: wanted(role) }];
-        let request = BuildRequest { cache: settings.cache.clone(), jobs: settings.jobs.get(), tasks, debug_shell };
-        match one(settings, &request, staging, plan, progress) {
+    for built in built.unwrap_or_else(|never| match never {}) {
+        match built {
             Ok(there) => results.push((true, there)),
             Err(error) => failures.push(error),
         }
@@ -214,24 +217,43 @@ fn build(
     Ok((results, failures))
 }
 
+/// What all images of one order share.
+struct Order<'a> {
+    settings: &'a Settings,
+    formats: Vec<ArtifactKind>,
+    debug_shell: bool,
+}
+
 /// Builds and publishes one image.
 fn one(
-    settings: &Settings,
-    request: &BuildRequest,
-    mut staging: Staging,
+    order: &Order<'_>,
     plan: &BuildPlan,
+    packages: &PackageSet,
+    earlier: Option<&Published>,
     progress: &dyn Progress,
 ) -> Result<Published> {
+    let settings = order.settings;
+    let mut staging = Staging::begin(&settings.out, &plan.image.name)?;
+    if let Some(earlier) = earlier {
+        staging.carry_over(earlier)?;
+    }
+    let request = BuildRequest {
+        cache: settings.cache.clone(),
+        jobs: settings.jobs.get(),
+        plan: plan.clone(),
+        packages: packages.clone(),
+        folder: staging.folder().to_owned(),
+        formats: order.formats.clone(),
+        debug_shell: order.debug_shell,
+    };
     let log = BuildLog::new(Box::new(staging.build_log()?), progress);
-    let answer = Worker::run(work::BUILD, &serde_json::to_vec(request)?, &log);
+    let answer = Worker::run(work::BUILD, &serde_json::to_vec(&request)?, &log);
     drop(log);
     let answer = answer.or_else(|error| keep_log(settings, &staging, plan, error))?;
-    let made: Vec<Made> = serde_json::from_slice(&answer)?;
+    let made: Made = serde_json::from_slice(&answer)?;
     let _publishing = progress.phase("publish", 1, Unit::Items);
-    for made in made {
-        staging.add_all(&made.files)?;
-        staging.built_from(made.built_from);
-    }
+    staging.add_all(&made.files)?;
+    staging.built_from(made.built_from);
     staging.publish(plan)
 }
 

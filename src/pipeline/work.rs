@@ -1,13 +1,12 @@
 //! What happens inside the worker: from packages at hand to finished files in the staging folders.
 
 use super::{shell, tools};
-use crate::base::parallel;
-use crate::base::progress::{Event, Progress, Silent, Unit};
+use crate::base::progress::{Progress, Silent, Unit};
 use crate::output::{self, ArtifactKind};
 use crate::package::{BuildPlan, BuiltFrom, PackageSet};
 use crate::rootfs::{self, AssembleRequest, Assembled};
 use crate::sandbox::{ToolRoot, Worker};
-use crate::store::{self, Store};
+use crate::store::Store;
 use crate::{boot, disk};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -27,24 +26,18 @@ const SWEEPS: u32 = 20;
 /// Time between two tries.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What the worker is asked for.
+/// What the worker is asked for: one image.
 #[derive(Serialize, Deserialize)]
 pub(super) struct BuildRequest {
     pub(super) cache: PathBuf,
     pub(super) jobs: usize,
-    pub(super) tasks: Vec<BuildTask>,
-    /// Whether a root that cannot be assembled is shown to the person at the terminal.
-    pub(super) debug_shell: bool,
-}
-
-/// One image.
-#[derive(Serialize, Deserialize)]
-pub(super) struct BuildTask {
     pub(super) plan: BuildPlan,
     pub(super) packages: PackageSet,
     /// The staging folder.
     pub(super) folder: PathBuf,
     pub(super) formats: Vec<ArtifactKind>,
+    /// Whether a root that cannot be assembled is shown to the person at the terminal.
+    pub(super) debug_shell: bool,
 }
 
 /// What is looked at before anything is fetched: the tools root and the base layer of each image.
@@ -54,7 +47,7 @@ struct ReadyRequest {
     kept: BTreeSet<(String, String)>,
 }
 
-/// What was made of one task.
+/// What was made.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Made {
     /// Files in the staging folder.
@@ -108,97 +101,42 @@ pub(super) fn clear_up(cache: &Path) {
     }
 }
 
-/// Builds all tasks; the answer says what was made of each.
+/// Builds the image; the answer says what was made.
 pub(super) fn build(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
     let request: BuildRequest = serde_json::from_slice(request).context("reading the build request")?;
     let store = Store::open(&request.cache)?;
     store.sweep()?;
-    let failed = |task: &BuildTask| format!("building {}", task.plan.image.name);
-    // What several images share comes first, on all processors; then the images, side by side.
-    let mut shared = Vec::new();
-    let mut known = BTreeSet::new();
-    for task in &request.tasks {
-        if request.tasks.len() > 1 && known.insert((&task.plan.base_layer_id, tools::tools_id(&task.plan.tools))) {
-            shared.push(share(&store, task, &request, progress).with_context(|| failed(task))?);
-        }
-    }
-    let named = request.tasks.len() > 1;
-    // A shell for the person at the terminal: one at a time.
-    let side_by_side = if request.debug_shell { 1 } else { request.jobs };
-    let answer = parallel::map_on(side_by_side, &request.tasks, |task| {
-        let log = Named { name: &task.plan.image.name, onward: progress };
-        let progress = if named { &log } else { progress };
-        one(&store, task, &request, progress).with_context(|| failed(task))
-    })?;
-    drop(shared);
-    Ok(serde_json::to_vec(&answer)?)
+    let made = make(&store, &request, progress).with_context(|| format!("building {}", request.plan.image.name))?;
+    Ok(serde_json::to_vec(&made)?)
 }
 
-/// Says in the log which of several images it is about.
-struct Named<'a> {
-    name: &'a str,
-    onward: &'a dyn Progress,
-}
-
-impl Progress for Named<'_> {
-    fn event(&self, event: Event) {
-        self.onward.event(match event {
-            Event::Log { text } => Event::Log { text: format!("{}: {text}", self.name) },
-            other => other,
-        });
-    }
-}
-
-/// Makes what a task shares with others: tools root and base layer, which stay as long as they are held.
-fn share(
-    store: &Store,
-    task: &BuildTask,
-    build: &BuildRequest,
-    progress: &dyn Progress,
-) -> Result<(store::Tools, store::Base)> {
-    let tools = tools::provide(store, &task.plan.tools, &task.packages.tools, task.plan.epoch, progress)?;
-    let work = store.work()?;
-    let examine = |root: &Path, error: &anyhow::Error| shell::examine(root, error, progress);
-    let base = rootfs::base_layer(&assembling(store, task, build, &work.folder("root")?, &examine), progress)?;
-    Ok((tools, base))
-}
-
-fn assembling<'a>(
-    store: &'a Store,
-    task: &'a BuildTask,
-    build: &BuildRequest,
-    work: &'a Path,
-    examine: rootfs::Witness<'a>,
-) -> AssembleRequest<'a> {
-    AssembleRequest {
-        plan: &task.plan,
-        packages: &task.packages,
-        store,
-        work,
-        node_executable: rootfs::node::executable(),
-        witness: build.debug_shell.then_some(examine),
-    }
-}
-
-fn one(store: &Store, task: &BuildTask, build: &BuildRequest, progress: &dyn Progress) -> Result<Made> {
-    let (image, jobs) = (&task.plan.image, build.jobs);
-    let tools = tools::provide(store, &task.plan.tools, &task.packages.tools, task.plan.epoch, progress)?;
+fn make(store: &Store, request: &BuildRequest, progress: &dyn Progress) -> Result<Made> {
+    let (plan, jobs) = (&request.plan, request.jobs);
+    let image = &plan.image;
+    let tools = tools::provide(store, &plan.tools, &request.packages.tools, plan.epoch, progress)?;
     let workshop = ToolRoot { root: tools.root().to_owned() };
     let work = store.work()?;
     let examine = |root: &Path, error: &anyhow::Error| shell::examine(root, error, progress);
-    let folder = work.folder("root")?;
-    let assembled = rootfs::assemble(&assembling(store, task, build, &folder, &examine), progress)?;
+    let assembling = AssembleRequest {
+        plan,
+        packages: &request.packages,
+        store,
+        work: &work.folder("root")?,
+        node_executable: rootfs::node::executable(),
+        witness: request.debug_shell.then_some(&examine),
+    };
+    let assembled = rootfs::assemble(&assembling, progress)?;
     let phase = progress.phase("boot", 0, Unit::Items);
     let boot =
         boot::prepare(image, &assembled.tree, &workshop, &work.folder("boot")?).context("preparing boot files")?;
     drop(phase);
     let composed =
-        disk::compose(&image.disk, &assembled.tree, &boot, &workshop, &work.folder("disk")?, task.plan.epoch, progress)
+        disk::compose(&image.disk, &assembled.tree, &boot, &workshop, &work.folder("disk")?, plan.epoch, progress)
             .context("composing the disk")?;
     let mut files = Vec::new();
-    for kind in &task.formats {
+    for kind in &request.formats {
         let file = format!("{}.{}", image.name, if *kind == ArtifactKind::Raw { "raw" } else { "qcow2" });
-        let path = task.folder.join(&file);
+        let path = request.folder.join(&file);
         match kind {
             ArtifactKind::Raw => output::write_raw(&composed, &path, jobs, progress)?,
             ArtifactKind::Qcow2Zlib => {
@@ -208,7 +146,7 @@ fn one(store: &Store, task: &BuildTask, build: &BuildRequest, progress: &dyn Pro
         }
         files.push((file, *kind));
     }
-    files.extend(kernel_and_initrd(&assembled, &task.folder)?);
+    files.extend(kernel_and_initrd(&assembled, &request.folder)?);
     Ok(Made { files, built_from: assembled.built_from })
 }
 

@@ -73,14 +73,6 @@ impl Assembled {
     }
 }
 
-/// The base layer alone, from the store, or built and kept there: for several images that share it.
-///
-/// # Errors
-/// As [`assemble`].
-pub fn base_layer(request: &AssembleRequest<'_>, progress: &dyn Progress) -> Result<Base> {
-    layers::base(request, progress)
-}
-
 /// Assembles the root of an image: the base layer (from the store, or built and kept there), the role over it.
 ///
 /// # Errors
