@@ -26,4 +26,5 @@ pub mod plan;
 pub mod rootfs;
 pub mod sandbox;
 pub mod secret;
+pub mod seed;
 pub mod store;

@@ -1,4 +1,4 @@
-//! The built-in recipes, roles and example clusters, embedded: so `imgbuild` works in an empty folder.
+//! The built-in recipes, roles, example clusters and templates, embedded: so `imgbuild` works in an empty folder.
 //!
 //! A test compares this list with what lies in the folders.
 
@@ -51,6 +51,31 @@ pub(super) const BUILTIN: &[(&str, &[u8])] = &[
     ("seeds/external-etcd/cluster.yaml", include_bytes!("../../seeds/external-etcd/cluster.yaml")),
     ("seeds/frontends/cluster.yaml", include_bytes!("../../seeds/frontends/cluster.yaml")),
     ("seeds/six-nodes/cluster.yaml", include_bytes!("../../seeds/six-nodes/cluster.yaml")),
+    ("seeds/templates/check-haproxy.j2", include_bytes!("../../seeds/templates/check-haproxy.j2")),
+    ("seeds/templates/chrony-gateway.conf.j2", include_bytes!("../../seeds/templates/chrony-gateway.conf.j2")),
+    ("seeds/templates/chrony.conf.j2", include_bytes!("../../seeds/templates/chrony.conf.j2")),
+    ("seeds/templates/cib.xml.j2", include_bytes!("../../seeds/templates/cib.xml.j2")),
+    ("seeds/templates/corosync.conf.j2", include_bytes!("../../seeds/templates/corosync.conf.j2")),
+    ("seeds/templates/dnsmasq.conf.j2", include_bytes!("../../seeds/templates/dnsmasq.conf.j2")),
+    ("seeds/templates/dnsmasq.default.j2", include_bytes!("../../seeds/templates/dnsmasq.default.j2")),
+    ("seeds/templates/environment-systemd.conf.j2", include_bytes!("../../seeds/templates/environment-systemd.conf.j2")),
+    ("seeds/templates/environment.j2", include_bytes!("../../seeds/templates/environment.j2")),
+    ("seeds/templates/firewall.nft.j2", include_bytes!("../../seeds/templates/firewall.nft.j2")),
+    ("seeds/templates/firewall.service.j2", include_bytes!("../../seeds/templates/firewall.service.j2")),
+    ("seeds/templates/haproxy.cfg.j2", include_bytes!("../../seeds/templates/haproxy.cfg.j2")),
+    ("seeds/templates/haproxy.service.conf.j2", include_bytes!("../../seeds/templates/haproxy.service.conf.j2")),
+    ("seeds/templates/hosts.j2", include_bytes!("../../seeds/templates/hosts.j2")),
+    ("seeds/templates/keepalived.conf.j2", include_bytes!("../../seeds/templates/keepalived.conf.j2")),
+    ("seeds/templates/keepalived.service.conf.j2", include_bytes!("../../seeds/templates/keepalived.service.conf.j2")),
+    ("seeds/templates/meta-data.j2", include_bytes!("../../seeds/templates/meta-data.j2")),
+    ("seeds/templates/network-config.j2", include_bytes!("../../seeds/templates/network-config.j2")),
+    ("seeds/templates/registry-hosts.toml.j2", include_bytes!("../../seeds/templates/registry-hosts.toml.j2")),
+    ("seeds/templates/resolved.conf.j2", include_bytes!("../../seeds/templates/resolved.conf.j2")),
+    ("seeds/templates/restart.conf.j2", include_bytes!("../../seeds/templates/restart.conf.j2")),
+    ("seeds/templates/rsyslog.conf.j2", include_bytes!("../../seeds/templates/rsyslog.conf.j2")),
+    ("seeds/templates/sshd.conf.j2", include_bytes!("../../seeds/templates/sshd.conf.j2")),
+    ("seeds/templates/user-data.j2", include_bytes!("../../seeds/templates/user-data.j2")),
+    ("seeds/templates/vendor-data.j2", include_bytes!("../../seeds/templates/vendor-data.j2")),
 ];
 
 #[cfg(test)]

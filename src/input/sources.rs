@@ -4,7 +4,7 @@ use super::builtin::BUILTIN as EMBEDDED;
 use super::problem::{BUILTIN, Problems};
 use crate::base::digest::Digest;
 use crate::base::files::{self, ListedKind};
-use crate::base::limits::TREE_FILES;
+use crate::base::limits::{TREE_FILE_BYTES, TREE_FILES};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -101,6 +101,26 @@ impl Sources {
     /// When the project's folder cannot be read.
     pub fn clusters(&self) -> Result<BTreeMap<String, Origin>, Problems> {
         self.names("seeds", |path| path.strip_suffix("/cluster.yaml").filter(|name| !name.contains('/')))
+    }
+
+    /// The templates of first-boot documents, each with how messages name its file; the project's hide built-in ones of
+    /// the same name.
+    ///
+    /// # Errors
+    /// When the project's folder cannot be read, or a template is no text.
+    pub fn templates(&self) -> Result<BTreeMap<String, (String, String)>, Problems> {
+        const FOLDER: &str = "seeds/templates";
+        let mut found = BTreeMap::new();
+        for (name, origin) in self.names(FOLDER, |path| path.strip_suffix(".j2"))? {
+            let path = format!("{FOLDER}/{name}.j2");
+            let shown = display_name(origin, &path);
+            let Some(content) = self.read(origin, &path, TREE_FILE_BYTES)? else { continue };
+            let text = String::from_utf8(content).map_err(|_| {
+                Problems::single(&shown, "the template is not UTF-8", Some("save it as UTF-8".to_owned()))
+            })?;
+            found.insert(name, (shown, text));
+        }
+        Ok(found)
     }
 
     fn names(&self, folder: &str, name: impl Fn(&str) -> Option<&str>) -> Result<BTreeMap<String, Origin>, Problems> {

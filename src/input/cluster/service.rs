@@ -20,6 +20,10 @@ pub(crate) struct ApiEntry {
     pub(crate) port: i64,
     pub(crate) balancer: Located<Balancer>,
     pub(crate) vrrp_id: Option<Located<i64>>,
+    /// Whether a pair of balancers that is started wants to see both before it acts.
+    pub(crate) wait_for_all: bool,
+    /// Corosync's token timeout (milliseconds).
+    pub(crate) token: Option<Located<i64>>,
 }
 
 /// Who holds the floating addresses.
@@ -98,8 +102,21 @@ pub(super) fn api(report: &Report, node: &Node) -> Option<ApiEntry> {
         let fault = Fault::new(id.place, "only keepalived has a `vrrp_id`");
         report.add(fault.hint("leave it out, or write `balancer: keepalived`"));
     }
+    let wait_for_all = fields.get("wait_for_all");
+    // Corosync's own token timeout is 3000; below 500 a busy machine loses its membership.
+    let token_node = fields.get("token");
+    for (node, key) in [(wait_for_all, "wait_for_all"), (token_node, "token")] {
+        if let (Some(node), Some(balancer)) = (node, &balancer)
+            && balancer.value != Balancer::Pacemaker
+        {
+            let fault = Fault::new(node.place, format!("only pacemaker has `{key}`"));
+            report.add(fault.hint("leave it out, or write `balancer: pacemaker`"));
+        }
+    }
+    let wait_for_all = wait_for_all.and_then(|node| report.boolean(node)).unwrap_or(false);
+    let token = token_node.and_then(|node| report.integer(node, 500, 60_000));
     fields.close();
-    Some(ApiEntry { name: name?, addresses, public, port, balancer: balancer?, vrrp_id })
+    Some(ApiEntry { name: name?, addresses, public, port, balancer: balancer?, vrrp_id, wait_for_all, token })
 }
 
 pub(super) fn listeners(report: &Report, node: &Node) -> Vec<ListenerEntry> {

@@ -19,6 +19,9 @@ const RECIPE: &str = "debian-trixie";
 /// The account that people log in with where the document names nobody.
 const USER: &str = "admin";
 
+/// How long Corosync waits for the token where the document says nothing: the address moves within three seconds.
+const TOKEN_MILLISECONDS: u32 = 1000;
+
 /// Draws a cluster's plan. Beside it: what is worth a warning.
 ///
 /// # Errors
@@ -237,7 +240,8 @@ fn floating(cluster: &Cluster, with: &dyn Fn(&str) -> Vec<String>) -> Option<Bal
         written.unwrap_or(last.max(1))
     });
     let nodes = role.map(with).unwrap_or_default();
-    Some(BalancersPlan { kind, nodes, addresses, vrrp_id })
+    let token = api.token.as_ref().and_then(|token| u32::try_from(token.value).ok()).unwrap_or(TOKEN_MILLISECONDS);
+    Some(BalancersPlan { kind, nodes, addresses, vrrp_id, wait_for_all: api.wait_for_all, token })
 }
 
 fn services(cluster: &Cluster, api: Option<&ApiPlan>, nodes: &[NodePlan]) -> Vec<ServicePlan> {

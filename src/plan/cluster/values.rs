@@ -148,6 +148,10 @@ pub struct BalancersPlan {
     /// VRRP's number of the group, for keepalived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vrrp_id: Option<u8>,
+    /// Whether balancers that are started want to see all others before they act, for Pacemaker.
+    pub wait_for_all: bool,
+    /// How long Corosync waits for the token (milliseconds), for Pacemaker.
+    pub token: u32,
 }
 
 /// What decides about the owner of floating addresses.
