@@ -20,7 +20,7 @@ const LONGEST_MAIN: usize = 40;
 /// All rooms and workshops.
 const ROOMS: &[&str] = &[
     "base", "boot", "cli", "compare", "disk", "format", "input", "lab", "output", "package", "pipeline", "plan",
-    "rootfs", "sandbox", "secret", "store",
+    "rootfs", "sandbox", "secret", "seed", "store",
 ];
 
 /// What a room may use of another: `*` is whatever its top exports, `inner::*` what that module of it exports, `**` all
@@ -47,6 +47,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("compare", &["disk::*", "output::*", "package::control::*", "format::**"]),
     // Certificates bear the names and addresses that the plan gives; nothing of images is known.
     ("secret", &["plan::*", "format::**"]),
+    // What machines are told follows from the plan and from their secrets.
+    ("seed", &["plan::*", "secret::*", "format::**"]),
     ("lab", &["output::*", "format::**", "sandbox::**", "store::**"]),
     // The only wiring: names every room; of the command line, only what is meant and how it ended.
     ("pipeline", &["**", "cli::meant::*", "cli::outcome::*"]),

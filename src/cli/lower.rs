@@ -102,6 +102,14 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
             Command::Plan { names: names(wanted)?, selection: selection(chosen, around)? }
         }
         Verb::Plan(typed::Plan::Cluster { cluster }) => Command::PlanCluster { cluster },
+        Verb::Seed(seed) => Command::Seed(meant::Seed {
+            cluster: seed.cluster,
+            form: match seed.form {
+                typed::SeedForm::Iso => meant::SeedForm::Iso,
+                typed::SeedForm::Vfat => meant::SeedForm::Vfat,
+                typed::SeedForm::Folder => meant::SeedForm::Folder,
+            },
+        }),
         Verb::Check { cluster, selection: chosen } => Command::Check { cluster, selection: selection(chosen, around)? },
         Verb::Lock(typed::Lock { verb: Some(typed::LockVerb::Diff(chosen)), .. }) => {
             Command::LockDiff { selection: selection(chosen, around)? }

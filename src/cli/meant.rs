@@ -45,6 +45,8 @@ pub enum Command {
         /// Its name, or a path.
         cluster: String,
     },
+    /// Write a cluster's seeds.
+    Seed(Seed),
     /// Check every input.
     Check {
         /// This cluster alone, by name or path; everything when not given.
@@ -268,4 +270,24 @@ pub struct Boot {
     pub ssh_port: Option<u16>,
     /// Where the emulator's packages come from.
     pub selection: Selection,
+}
+
+/// `imgbuild seed`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seed {
+    /// The cluster's name, or a path.
+    pub cluster: String,
+    /// What seeds are written as, beside a folder each.
+    pub form: SeedForm,
+}
+
+/// What a seed is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeedForm {
+    /// ISO 9660.
+    Iso,
+    /// FAT32.
+    Vfat,
+    /// Nothing beside the folder.
+    Folder,
 }

@@ -96,6 +96,12 @@ pub enum Verb {
     /// Show what would be built; uses no network and writes nothing
     #[command(subcommand)]
     Plan(Plan),
+    /// Write a cluster's secrets, where they are missing, and one seed for each of its machines
+    ///
+    /// Seeds go to out/clusters/CLUSTER/seeds: NODE.iso for the machine (its volume `cidata`), and NODE/ with the same files
+    /// to read. They hold the machines' secrets and are readable to you alone. Written again, they are the same to the
+    /// byte; a machine's generation rises when what it is told has changed.
+    Seed(Seed),
     /// Check every input, or a cluster with all that it names
     Check {
         /// A cluster: its folder below seeds/, or a path [default: every document there is]
@@ -250,6 +256,27 @@ pub struct Role {
     /// When a root cannot be assembled, a shell in it as it stands then
     #[arg(long, env = "IMGBUILD_DEBUG_SHELL", hide_env_values = true, help_heading = "Results")]
     pub debug_shell: bool,
+}
+
+/// `imgbuild seed`.
+#[derive(Args, Debug)]
+pub struct Seed {
+    /// The cluster: its folder below seeds/, or a path
+    pub cluster: String,
+    /// What each seed is written as, beside the folder with its files
+    #[arg(long, value_name = "FORM", default_value = "iso", env = "IMGBUILD_FORM", hide_env_values = true)]
+    pub form: SeedForm,
+}
+
+/// What a seed is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SeedForm {
+    /// ISO 9660, for a CD drive or a disk
+    Iso,
+    /// FAT32, for a disk or a memory stick
+    Vfat,
+    /// Nothing but the folder
+    Folder,
 }
 
 /// An image format.

@@ -58,7 +58,10 @@ pub(super) const BUILTIN: &[(&str, &[u8])] = &[
     ("seeds/templates/corosync.conf.j2", include_bytes!("../../seeds/templates/corosync.conf.j2")),
     ("seeds/templates/dnsmasq.conf.j2", include_bytes!("../../seeds/templates/dnsmasq.conf.j2")),
     ("seeds/templates/dnsmasq.default.j2", include_bytes!("../../seeds/templates/dnsmasq.default.j2")),
-    ("seeds/templates/environment-systemd.conf.j2", include_bytes!("../../seeds/templates/environment-systemd.conf.j2")),
+    (
+        "seeds/templates/environment-systemd.conf.j2",
+        include_bytes!("../../seeds/templates/environment-systemd.conf.j2"),
+    ),
     ("seeds/templates/environment.j2", include_bytes!("../../seeds/templates/environment.j2")),
     ("seeds/templates/firewall.nft.j2", include_bytes!("../../seeds/templates/firewall.nft.j2")),
     ("seeds/templates/firewall.service.j2", include_bytes!("../../seeds/templates/firewall.service.j2")),

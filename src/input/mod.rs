@@ -75,6 +75,12 @@ impl Inputs {
         self.recipe.vulnerabilities.as_deref()
     }
 
+    /// The suite of the distribution that images are built of.
+    #[must_use]
+    pub fn suite(&self) -> &str {
+        &self.recipe.suite
+    }
+
     /// The kernel flavours that the recipe offers, sorted.
     #[must_use]
     pub fn kernels(&self) -> Vec<&str> {

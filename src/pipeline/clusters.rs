@@ -22,7 +22,8 @@ pub(super) fn check(settings: &Settings, cluster: &str, progress: &dyn Progress)
     Ok(Outcome::new(text, &serde_json::json!({"cluster": plan.name, "nodes": plan.nodes.len()})))
 }
 
-fn draw(settings: &Settings, cluster: &str, progress: &dyn Progress) -> Result<ClusterPlan, Failure> {
+/// Loads and draws a cluster; warnings are told.
+pub(super) fn draw(settings: &Settings, cluster: &str, progress: &dyn Progress) -> Result<ClusterPlan, Failure> {
     let (plan, warnings) = plan::draw_cluster(&load(settings, cluster)?)?;
     for warning in &warnings.problems {
         progress.event(Event::Warning { text: warning.to_string() });
@@ -41,7 +42,8 @@ fn load(settings: &Settings, cluster: &str) -> Result<ClusterInputs, Failure> {
     Ok(input::load_cluster_file(&sources, &file)?)
 }
 
-fn counted(count: usize, what: &str) -> String {
+/// `1 machine`, `2 machines`.
+pub(super) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
@@ -143,8 +145,8 @@ fn joined<T: ToString>(list: &[T]) -> String {
     list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
-/// Rows in columns as wide as their widest cell; the last is not padded.
-fn table(text: &mut String, title: &str, rows: &[Vec<String>]) {
+/// A title and below it rows in columns as wide as their widest cell; the last is not padded.
+pub(super) fn table(text: &mut String, title: &str, rows: &[Vec<String>]) {
     if rows.is_empty() {
         return;
     }

@@ -15,6 +15,7 @@ mod native;
 mod pins;
 mod role;
 mod room;
+mod seeds;
 mod select;
 mod shell;
 mod sign;
@@ -76,6 +77,7 @@ fn walk(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failure> 
         Command::Role(role) => role::run(settings, role, progress),
         Command::Plan { names, selection } => documents::plan_images(settings, names, selection),
         Command::PlanCluster { cluster } => clusters::plan_cluster(settings, cluster, progress),
+        Command::Seed(order) => seeds::run(settings, order, progress),
         Command::Check { cluster: Some(cluster), .. } => clusters::check(settings, cluster, progress),
         Command::Check { cluster: None, selection } => documents::check(settings, selection),
         Command::Lock { names, update, selection } => documents::lock(settings, names, *update, selection, progress),

@@ -28,10 +28,9 @@ struct Host {
 /// Files that are the same on all machines.
 pub(super) fn payload(shared: &Shared<'_>) -> Result<Payload> {
     let (site, mut payload) = (&shared.plan.site, Payload::default());
-    let hosts = shared.templates.render(
-        "hosts",
-        context! { cluster => shared.cluster.clone(), hosts => Value::from(Serde(hosts(shared))) },
-    )?;
+    let hosts = shared
+        .templates
+        .render("hosts", context! { cluster => shared.cluster.clone(), hosts => Value::from(Serde(hosts(shared))) })?;
     payload.file("/etc/hosts", Item::new(hosts));
     let resolved = shared.templates.render("resolved.conf", context! { site => shared.site.clone() })?;
     payload.file("/etc/systemd/resolved.conf.d/50-imgbuild.conf", Item::new(resolved).restarts(RESOLVED));
@@ -46,7 +45,9 @@ pub(super) fn payload(shared: &Shared<'_>) -> Result<Payload> {
         payload.file(path, Item::new(certificate.clone()).effect(Effect::Certificates));
     }
     for (registry, mirrors) in &site.registry_mirrors {
-        let text = shared.templates.render("registry-hosts.toml", context! { registry, mirrors => Value::from(Serde(mirrors)) })?;
+        let text = shared
+            .templates
+            .render("registry-hosts.toml", context! { registry, mirrors => Value::from(Serde(mirrors)) })?;
         // How containerd writes a host with a port.
         let folder = registry.split_once(':').map(|(host, port)| format!("{host}_{port}_"));
         let folder = folder.as_deref().unwrap_or(registry);
@@ -100,7 +101,7 @@ fn hosts(shared: &Shared<'_>) -> Vec<Host> {
         principal(node).into_iter().map(move |address| Host { address, names: names.clone() })
     };
     let mut hosts: Vec<Host> = plan.nodes.iter().flat_map(machine).collect();
-    for api in &plan.api {
+    if let Some(api) = &plan.api {
         hosts.extend(api.addresses.iter().map(|address| Host { address: *address, names: vec![api.name.clone()] }));
     }
     hosts.extend(plan.site.hosts.iter().map(|(name, address)| Host { address: *address, names: vec![name.clone()] }));
@@ -136,7 +137,9 @@ fn time(shared: &Shared<'_>, node: &NodePlan, payload: &mut Payload) -> Result<(
         // Whoever else is named; of other gateways, only those: two that ask each other agree on nothing.
         let servers: Vec<&String> =
             site.time_servers.iter().filter(|server| !is_own(server) && !gateways.contains(server)).collect();
-        let text = shared.templates.render("chrony-gateway.conf", context! { ranges, servers => Value::from(Serde(servers)) })?;
+        let text = shared
+            .templates
+            .render("chrony-gateway.conf", context! { ranges, servers => Value::from(Serde(servers)) })?;
         payload.file("/etc/chrony/conf.d/50-imgbuild.conf", Item::new(text).restarts(CHRONY));
     } else if !site.time_servers.is_empty() {
         let text = shared.templates.render("chrony.conf", context! { site => shared.site.clone() })?;

@@ -52,9 +52,15 @@ struct Member {
 pub(super) fn documents(shared: &Shared<'_>, node: &NodePlan, value: &Value) -> Result<Vec<(&'static str, Content)>> {
     let site = shared.site.clone();
     let render = |name: &str, context: Value| shared.templates.render(name, context);
-    let user_data = render("user-data", context! { node => value.clone(), site => site.clone(), cluster => shared.cluster.clone() })?;
+    let user_data = render(
+        "user-data",
+        context! { node => value.clone(), site => site.clone(), cluster => shared.cluster.clone() },
+    )?;
     let network_config = network(shared, node)?;
-    let vendor_data = render("vendor-data", context! { node => value.clone(), site => site.clone(), cluster => shared.cluster.clone() })?;
+    let vendor_data = render(
+        "vendor-data",
+        context! { node => value.clone(), site => site.clone(), cluster => shared.cluster.clone() },
+    )?;
     let mut hasher = Hasher::default();
     for text in [&user_data, &network_config, &vendor_data] {
         // Writing into a digest cannot fail.
@@ -62,7 +68,8 @@ pub(super) fn documents(shared: &Shared<'_>, node: &NodePlan, value: &Value) -> 
     }
     let digest = hasher.finish().to_string();
     let instance = format!("{}-{}", node.name, digest.get(..ID_DIGITS).unwrap_or(&digest));
-    let meta_data = render("meta-data", context! { node => value.clone(), instance, cluster => shared.cluster.clone() })?;
+    let meta_data =
+        render("meta-data", context! { node => value.clone(), instance, cluster => shared.cluster.clone() })?;
     Ok(vec![
         ("meta-data", meta_data.into()),
         ("network-config", network_config.into()),
@@ -132,7 +139,11 @@ fn link<'a>(
         router_advertisements: network.foreign || (interface.dhcp && v6),
         // The way out is waited for, and nothing else.
         optional: !way_out,
-        addresses: if interface.dhcp { Vec::new() } else { interface.addresses.iter().map(ToString::to_string).collect() },
+        addresses: if interface.dhcp {
+            Vec::new()
+        } else {
+            interface.addresses.iter().map(ToString::to_string).collect()
+        },
         routes: if way_out && !interface.dhcp { routes.collect() } else { Vec::new() },
         name_servers: network.dns.iter().map(ToString::to_string).collect(),
         ..LinkContext::default()

@@ -73,7 +73,8 @@ fn vrrp(shared: &Shared<'_>, node: &NodePlan) -> Vec<String> {
         .filter(|peer| peer.name != node.name)
         .flat_map(|peer| {
             let networks = node.interfaces.iter().map(|interface| interface.network.as_str());
-            networks.flat_map(move |network| [false, true].into_iter().filter_map(move |v6| address_in(peer, network, v6)))
+            networks
+                .flat_map(move |network| [false, true].into_iter().filter_map(move |v6| address_in(peer, network, v6)))
         })
         .collect();
     peers.sort_unstable();
@@ -93,9 +94,12 @@ fn services(shared: &Shared<'_>) -> Vec<String> {
 
 /// HAProxy's statistics, from the machine's own networks.
 fn statistics(shared: &Shared<'_>, node: &NodePlan) -> Vec<String> {
-    let Some(first) = node.interfaces.iter().find(|interface| !interface.addresses.is_empty()) else { return Vec::new() };
+    let Some(first) = node.interfaces.iter().find(|interface| !interface.addresses.is_empty()) else {
+        return Vec::new();
+    };
     let Some(network) = shared.plan.network(&first.network) else { return Vec::new() };
-    let range = |range: &Cidr| format!("{} saddr {range} tcp dport 8404 accept", if range.is_v6() { "ip6" } else { "ip" });
+    let range =
+        |range: &Cidr| format!("{} saddr {range} tcp dport 8404 accept", if range.is_v6() { "ip6" } else { "ip" });
     network.ranges.iter().map(range).collect()
 }
 

@@ -96,9 +96,10 @@ fn served<'a>(shared: &'a Shared<'_>, node: &NodePlan, interface: &InterfacePlan
             name_servers: if named.is_empty() { vec![own.address()] } else { named },
         }
     });
-    let v6 = range(true).zip(own(true)).filter(|(_, own)| network.gateways.contains(&own.address())).map(
-        |(range, own)| ServedV6 { network: range.network().address(), prefix: range.prefix(), own: own.address() },
-    );
+    let v6 =
+        range(true).zip(own(true)).filter(|(_, own)| network.gateways.contains(&own.address())).map(|(range, own)| {
+            ServedV6 { network: range.network().address(), prefix: range.prefix(), own: own.address() }
+        });
     Some(Served { interface: &network.name, mtu: network.mtu, v4, v6 })
 }
 
@@ -135,10 +136,12 @@ fn records(shared: &Shared<'_>) -> Vec<Record> {
             let name = format!("{}.{}.{}", node.name, interface.network.replace('_', "-"), plan.domain);
             let further = interface.addresses.iter().map(|cidr| cidr.address());
             let further: Vec<IpAddr> = further.filter(|address| !principal.contains(address)).collect();
-            records.extend(further.into_iter().map(|address| Record { names: vec![name.clone()], addresses: vec![address] }));
+            records.extend(
+                further.into_iter().map(|address| Record { names: vec![name.clone()], addresses: vec![address] }),
+            );
         }
     }
-    for api in &plan.api {
+    if let Some(api) = &plan.api {
         records.push(Record { names: vec![api.name.clone()], addresses: api.addresses.clone() });
     }
     let further = plan.site.hosts.iter();
@@ -174,7 +177,8 @@ fn cards(node: &NodePlan, interface: &InterfacePlan) -> Vec<Mac> {
         Link::Card(mac) => vec![*mac],
         Link::Bond { members, .. } => members.clone(),
         Link::Vlan { parent, .. } => {
-            let below = node.interfaces.iter().find(|other| other.network == *parent && other.network != interface.network);
+            let below =
+                node.interfaces.iter().find(|other| other.network == *parent && other.network != interface.network);
             // A VLAN lies upon a card or a bond, never upon another one.
             below.map_or_else(Vec::new, |below| match &below.link {
                 Link::Card(mac) => vec![*mac],

@@ -111,12 +111,7 @@ fn instance(
     })
 }
 
-pub(super) fn payload(
-    shared: &Shared<'_>,
-    instances: &[Instance],
-    value: &Value,
-    payload: &mut Payload,
-) -> Result<()> {
+pub(super) fn payload(shared: &Shared<'_>, instances: &[Instance], value: &Value, payload: &mut Payload) -> Result<()> {
     if instances.is_empty() {
         return Ok(());
     }

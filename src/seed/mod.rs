@@ -8,6 +8,7 @@
 //!                pacemaker.rs keepalived.rs balance.rs gateway.rs firewall.rs   what roles get
 //! Draft        everything but the generation, whose digest says whether anything changed
 //! SeedTree     path to bytes: a folder, or the volume `cidata` as ISO 9660 or FAT (tree.rs)
+//! Staging      all seeds of a cluster, put in place together (folder.rs)
 //! ```
 //!
 //! Equal plans and equal secrets give equal bytes; nothing here knows the day or throws dice.
@@ -17,6 +18,7 @@ mod common;
 mod content;
 mod documents;
 mod firewall;
+mod folder;
 mod gateway;
 mod keepalived;
 mod pacemaker;
@@ -30,6 +32,7 @@ mod write;
 mod tests;
 
 pub use content::Content;
+pub use folder::{Form, Staging};
 pub use template::{TemplateText, Templates};
 pub use tree::{SeedFile, SeedTree};
 pub use write::{Draft, Writer};

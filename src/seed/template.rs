@@ -1,7 +1,7 @@
 //! The forms of documents: an undefined value is an error with file and line, nothing is escaped, final newlines stay.
 
-use anyhow::Result;
 use crate::base::hint::hinted;
+use anyhow::Result;
 use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, syntax::SyntaxConfig};
 use std::net::IpAddr;
@@ -61,14 +61,17 @@ impl Templates {
 fn explain(error: &minijinja::Error, path: &str) -> anyhow::Error {
     let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     let place = error.line().map_or_else(|| path.to_owned(), |line| format!("{path}:{line}"));
-    hinted(format!("{place}: {what}"), format!("compare it with the built-in template of the same name, or remove {path} to use that"))
+    hinted(
+        format!("{place}: {what}"),
+        format!("compare it with the built-in template of the same name, or remove {path} to use that"),
+    )
 }
 
 /// A text in quotation marks, as YAML, JSON and TOML all read it.
 fn quote(text: &Value) -> Result<String, minijinja::Error> {
-    let text = text.as_str().ok_or_else(|| minijinja::Error::new(ErrorKind::InvalidOperation, "`quote` wants a text"))?;
-    serde_json::to_string(text)
-        .map_err(|_| minijinja::Error::new(ErrorKind::InvalidOperation, "`quote` wants a text"))
+    let text =
+        text.as_str().ok_or_else(|| minijinja::Error::new(ErrorKind::InvalidOperation, "`quote` wants a text"))?;
+    serde_json::to_string(text).map_err(|_| minijinja::Error::new(ErrorKind::InvalidOperation, "`quote` wants a text"))
 }
 
 /// An address as it stands before `:` and a port.

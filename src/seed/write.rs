@@ -2,7 +2,9 @@
 
 use super::payload::Payload;
 use super::shared::Shared;
-use super::{Content, SeedFile, SeedTree, TemplateText, balance, common, documents, firewall, gateway, keepalived, pacemaker};
+use super::{
+    Content, SeedFile, SeedTree, TemplateText, balance, common, documents, firewall, gateway, keepalived, pacemaker,
+};
 use crate::base::digest::Digest;
 use crate::base::hint::hinted;
 use crate::format::seed::{
@@ -33,8 +35,7 @@ pub struct Draft {
 }
 
 impl<'a> Writer<'a> {
-    /// For a cluster with these secrets, whose machines run this suite of their distribution. `endorsement` is a
-    /// signature over the cluster's key by one that images trust.
+    /// For a cluster with these secrets, whose machines run this suite of their distribution.
     ///
     /// # Errors
     /// When a template is broken.
@@ -43,11 +44,11 @@ impl<'a> Writer<'a> {
         identity: &'a ClusterIdentity,
         suite: &'a str,
         templates: Vec<TemplateText>,
-        endorsement: Option<Vec<u8>>,
     ) -> Result<Self> {
         let cluster_key = Content::from(format!("{}\n", identity.seed_key.public_line()));
         let shared = Shared::new(plan, identity, suite, templates)?;
-        Ok(Self { shared, cluster_key, endorsement: endorsement.map(Content::new) })
+        let endorsement = identity.endorsement.clone().map(Content::from);
+        Ok(Self { shared, cluster_key, endorsement })
     }
 
     /// Renders what one machine is told.
