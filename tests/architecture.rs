@@ -49,7 +49,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("secret", &["plan::*", "format::**"]),
     // What machines are told follows from the plan and from their secrets.
     ("seed", &["plan::*", "secret::*", "format::**"]),
-    ("lab", &["output::*", "format::**", "sandbox::**", "store::**"]),
+    ("lab", &["plan::*", "output::*", "format::**", "sandbox::**", "store::**"]),
     // The only wiring: names every room; of the command line, only what is meant and how it ended.
     ("pipeline", &["**", "cli::meant::*", "cli::outcome::*"]),
 ];

@@ -216,6 +216,33 @@ pub const SEED_BYTES: u64 = GIB;
 /// The guest that probes for KVM. It needs half a second even when emulated; the rest is for busy hosts.
 pub const KVM_PROBE_TIME: Duration = Duration::from_secs(3);
 
+// --- the lab's networks and its control socket: lab ---
+
+/// A frame that a machine sends: what QEMU itself takes.
+pub const LAB_FRAME_BYTES: u32 = 69_632;
+/// What waits for one machine that is slow to take it; the rest is lost, as on a real line.
+pub const LAB_QUEUE_BYTES: usize = 4 << 20;
+/// Addresses that the switch knows: a machine that invents them makes it flood, no more.
+pub const LAB_TABLE_ENTRIES: usize = 16_384;
+/// Machines that claim one address, as far as they are remembered.
+pub const LAB_NEIGHBOURS: usize = 1024;
+/// Bytes of a connection into the lab that wait in each direction.
+pub const LAB_STREAM_BYTES: usize = 64 << 10;
+/// How long a connection into the lab may take to come about.
+pub const LAB_CONNECT_TIME: Duration = Duration::from_secs(5);
+/// A request to the lab, or its answer: the state of a thousand machines has some hundred kilobytes.
+pub const LAB_MESSAGE_BYTES: u64 = 16 * MIB;
+/// What the lab is told to run: plan and places of a thousand machines have some megabytes.
+pub const LAB_ORDER_BYTES: u64 = 64 * MIB;
+/// A line of a machine's console that is looked at.
+pub const LAB_CONSOLE_LINE_BYTES: usize = 4096;
+/// A line of QEMU's control socket.
+pub const LAB_MONITOR_BYTES: u64 = MIB;
+/// How long QEMU may take to answer its control socket.
+pub const LAB_MONITOR_TIME: Duration = Duration::from_secs(10);
+/// How long the lab's process may take until it answers.
+pub const LAB_START_TIME: Duration = Duration::from_secs(60);
+
 // --- processes: sandbox ---
 
 /// What is kept of each stream of a captured command.

@@ -88,6 +88,18 @@ impl Run {
         self.limited(limit, [Stdio::inherit(), Stdio::inherit(), Stdio::inherit()])
     }
 
+    /// Starts it as a process that goes on without this one: nothing to read, and what it says goes into `log`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn detached(&self, log: std::fs::File) -> Result<Detached> {
+        let line = self.line();
+        let starting = || format!("starting `{line}`");
+        let second = log.try_clone().with_context(starting)?;
+        let child = self.command().stdin(Stdio::null()).stdout(log).stderr(second).spawn().with_context(starting)?;
+        Ok(Detached(child))
+    }
+
     /// Runs it with its output captured and ends it after `limit`; `None` when it had to be ended.
     ///
     /// # Errors
@@ -147,6 +159,18 @@ impl Run {
     pub fn line(&self) -> String {
         let words = std::iter::once(&self.program).chain(&self.arguments);
         words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A process that goes on without this one.
+#[derive(Debug)]
+pub struct Detached(std::process::Child);
+
+impl Detached {
+    /// Whether it has ended.
+    #[must_use]
+    pub fn ended(&mut self) -> bool {
+        !matches!(self.0.try_wait(), Ok(None))
     }
 }
 

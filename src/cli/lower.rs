@@ -134,6 +134,12 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
             ssh_port: boot.ssh_port,
             selection: selection(boot.selection, around)?,
         }),
+        Verb::Lab(lab) => {
+            match super::lower_lab::lower(lab, typed.common.json, here, |chosen| selection(chosen, around))? {
+                Ok(lab) => Command::Lab(lab),
+                Err(folder) => Command::LabServe { folder },
+            }
+        }
         Verb::MachineTools(chosen) => Command::MachineTools { selection: selection(chosen, around)? },
         Verb::Shell(shell) => Command::Shell { name: shell.name, selection: selection(shell.selection, around)? },
         Verb::Inspect { file } => {

@@ -1,5 +1,6 @@
 //! What is meant: plain values that the pipeline walks through. No command-line type goes beyond this file.
 
+pub use super::meant_lab::{Lab, LabCut, LabDirection, LabSsh, LabUp, LabVerb};
 pub use crate::base::firmware::Firmware;
 use crate::base::size::Bytes;
 use std::collections::BTreeMap;
@@ -70,6 +71,13 @@ pub enum Command {
     },
     /// Start one machine in QEMU, its console on this terminal.
     Boot(Boot),
+    /// A whole cluster on this machine.
+    Lab(Lab),
+    /// The process behind a running lab.
+    LabServe {
+        /// Its run folder.
+        folder: PathBuf,
+    },
     /// Provide the root with the emulator.
     MachineTools {
         /// Where its packages come from.

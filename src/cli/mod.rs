@@ -5,12 +5,15 @@
 //! errors by `show`. This is the only room that prints.
 
 pub mod lower;
+mod lower_lab;
 pub mod meant;
+mod meant_lab;
 pub mod outcome;
 pub mod pages;
 pub mod progress;
 pub mod show;
 pub mod typed;
+mod typed_lab;
 
 use crate::base::hint::Remedy as _;
 use crate::base::interrupt::{self, Hold, Interrupted};

@@ -115,6 +115,9 @@ pub enum Verb {
     Lock(Lock),
     /// Start one machine in QEMU, its console here
     Boot(Boot),
+    /// A whole cluster on this machine, in QEMU
+    #[command(subcommand)]
+    Lab(super::typed_lab::Lab),
     /// A shell in a role's root, in the sandbox
     Shell(Shell),
     /// Provide the root with QEMU that `boot` uses where the host's own will not do, and print its path

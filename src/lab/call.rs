@@ -26,6 +26,8 @@ pub(super) struct Call<'a> {
     /// Longest time in milliseconds.
     timeout: Option<Duration>,
     network: bool,
+    /// Whether it ends with this process whatever becomes of it, also when it is the host's.
+    bound: bool,
 }
 
 /// A file or folder of the host in a call's view.
@@ -50,7 +52,8 @@ pub(super) enum Ended {
 /// What a worker is asked to do.
 #[derive(Debug, Serialize, Deserialize)]
 struct Request {
-    root: PathBuf,
+    /// The root in which it runs; the host's own when not given.
+    root: Option<PathBuf>,
     program: String,
     arguments: Vec<String>,
     shown: Vec<Shown>,
@@ -69,6 +72,7 @@ impl<'a> Call<'a> {
             shown: Vec::new(),
             timeout: None,
             network: false,
+            bound: false,
         }
     }
 
@@ -87,6 +91,12 @@ impl<'a> Call<'a> {
     /// Grants the host's network.
     pub(super) fn network(&mut self) -> &mut Self {
         self.network = true;
+        self
+    }
+
+    /// Ends it with this process, however that ends. In a tools root everything does; so this is for the host's QEMU.
+    pub(super) fn bound(&mut self) -> &mut Self {
+        self.bound = true;
         self
     }
 
@@ -152,36 +162,45 @@ impl<'a> Call<'a> {
     }
 
     fn start(&self, terminal: bool, progress: &dyn Progress) -> Result<Ended> {
-        match self.qemu {
-            Qemu::Host { .. } => {
+        let root = match self.qemu {
+            Qemu::Host { .. } if !self.bound => {
                 let run = Run::new(&self.program).args(&self.arguments);
-                let ended = if terminal { run.attached(self.timeout)? } else { run.within(self.timeout)? };
-                Ok(ended.map_or(Ended::TimedOut, |output| {
-                    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                    output.status.code().map_or(Ended::Killed(said.clone()), |code| Ended::Exited(code, said))
-                }))
+                return Ok(ended(if terminal { run.attached(self.timeout)? } else { run.within(self.timeout)? }));
             }
-            Qemu::Root(root) => {
-                let request = Request {
-                    root: root.clone(),
-                    program: self.program.clone(),
-                    arguments: self.arguments.clone(),
-                    shown: self.shown.clone(),
-                    milliseconds: self.timeout.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
-                    network: self.network,
-                    terminal,
-                };
-                let reply = Worker::run_single(JOB.0, &serde_json::to_vec(&request)?, progress)?;
-                serde_json::from_slice(&reply).context("reading how a call ended")
-            }
-        }
+            Qemu::Host { .. } => None,
+            Qemu::Root(root) => Some(root.clone()),
+        };
+        let request = Request {
+            root,
+            program: self.program.clone(),
+            arguments: self.arguments.clone(),
+            shown: self.shown.clone(),
+            milliseconds: self.timeout.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+            network: self.network,
+            terminal,
+        };
+        let reply = Worker::run_single(JOB.0, &serde_json::to_vec(&request)?, progress)?;
+        serde_json::from_slice(&reply).context("reading how a call ended")
     }
+}
+
+fn ended(output: Option<std::process::Output>) -> Ended {
+    output.map_or(Ended::TimedOut, |output| {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        output.status.code().map_or(Ended::Killed(said.clone()), |code| Ended::Exited(code, said))
+    })
 }
 
 /// A worker's part: runs the call in the tools root.
 fn inside(request: &[u8], _progress: &dyn Progress) -> Result<Vec<u8>> {
     let request: Request = serde_json::from_slice(request).context("reading what to call")?;
-    let mut command = ToolRoot { root: request.root }.command(&request.program).args(&request.arguments);
+    let Some(root) = request.root else {
+        // Whatever runs in the worker's namespace of processes ends with the worker.
+        let run = Run::new(&request.program).args(&request.arguments);
+        let output = run.within(request.milliseconds.map(Duration::from_millis))?;
+        return Ok(serde_json::to_vec(&ended(output))?);
+    };
+    let mut command = ToolRoot { root }.command(&request.program).args(&request.arguments);
     for shown in &request.shown {
         let access = if shown.writable { Access::ReadWrite } else { Access::ReadOnly };
         command = command.bind(&shown.host, &shown.inside, access);

@@ -78,6 +78,18 @@ pub(super) fn prepare(qemu: &Qemu, image: &Path, overlay: &Path, size: Option<By
     call.must().with_context(|| format!("resizing the disk {}", overlay.display()))
 }
 
+/// Makes an empty disk, or leaves the one that is there.
+pub(super) fn blank(qemu: &Qemu, path: &Path, size: Bytes) -> Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    files::write_atomic(path, &[])?;
+    let mut call = Call::new(qemu, "qemu-img");
+    let target = call.writes(path)?;
+    call.args(["create", "-q", "-f", "qcow2", &target, &size.0.to_string()]);
+    call.must().with_context(|| format!("creating the disk {}", path.display()))
+}
+
 /// Refuses a kept disk that was begun on another image: its blocks would be laid over foreign ones.
 fn belongs(overlay: &Path, image: &Path) -> Result<()> {
     let bytes = {

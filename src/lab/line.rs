@@ -55,7 +55,7 @@ pub(super) fn build(call: &mut Call, machine: &Machine, parts: &Parts) -> Result
     network(call, machine)
 }
 
-fn board(call: &mut Call, firmware: Firmware, files: Option<&Files>) -> Result<()> {
+pub(super) fn board(call: &mut Call, firmware: Firmware, files: Option<&Files>) -> Result<()> {
     let Some(files) = files else {
         call.args(["-machine", "pc"]);
         return Ok(());

@@ -5,6 +5,7 @@ use crate::base::firmware::Firmware;
 use crate::base::process::{Run, find};
 use crate::sandbox::ToolRoot;
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Oldest QEMU that is used. 7.2 crashes guests under software emulation, as if their memory were bad.
@@ -13,7 +14,8 @@ pub const OLDEST: u32 = 8;
 pub const PACKAGES: [&str; 4] = ["qemu-system-x86", "qemu-utils", "ovmf", "seabios"];
 
 /// The emulator.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Qemu {
     /// On the host's PATH.
     Host {

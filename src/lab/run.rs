@@ -8,6 +8,7 @@ use super::machine::{Console, Ending, Machine};
 use super::qemu::Qemu;
 use super::{disk, firmware, line, seed};
 use crate::base::files;
+use crate::base::firmware::Firmware;
 use crate::base::progress::Progress;
 use anyhow::{Context as _, Result};
 use std::path::{Path, PathBuf};
@@ -55,7 +56,7 @@ pub fn boot(machine: &Machine, qemu: &Qemu, progress: &dyn Progress) -> Result<E
 }
 
 /// A folder becomes a volume; a finished volume is taken as it is.
-fn seed_file(path: &Path, work: &Path) -> Result<PathBuf> {
+pub(super) fn seed_file(path: &Path, work: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         files::open(path)?;
         return Ok(path.to_owned());
@@ -67,8 +68,13 @@ fn seed_file(path: &Path, work: &Path) -> Result<PathBuf> {
 
 /// The machine's own copy of the firmware's variables, kept beside a disk that is kept.
 fn own_firmware(machine: &Machine, qemu: &Qemu, work: &Path, overlay: &Path) -> Result<Option<Files>> {
-    let Some(files) = firmware::files(machine.firmware, qemu.root())? else { return Ok(None) };
     let own = if machine.disk.is_some() { overlay.with_extension("efivars") } else { work.join("efivars") };
+    variables(machine.firmware, qemu, own)
+}
+
+/// The firmware's code, and this copy of its variables, which is made when it is not there; nothing for SeaBIOS.
+pub(super) fn variables(firmware: Firmware, qemu: &Qemu, own: PathBuf) -> Result<Option<Files>> {
+    let Some(files) = firmware::files(firmware, qemu.root())? else { return Ok(None) };
     if !own.exists() {
         std::fs::copy(&files.variables, &own).with_context(|| format!("copying {}", files.variables.display()))?;
         let writable = std::os::unix::fs::PermissionsExt::from_mode(0o600);
@@ -78,10 +84,10 @@ fn own_firmware(machine: &Machine, qemu: &Qemu, work: &Path, overlay: &Path) -> 
 }
 
 /// The person's terminal as it was: QEMU changes it, and may be killed before it changes it back.
-struct Terminal(Option<rustix::termios::Termios>);
+pub(super) struct Terminal(Option<rustix::termios::Termios>);
 
 impl Terminal {
-    fn keep() -> Self {
+    pub(super) fn keep() -> Self {
         Self(rustix::termios::tcgetattr(std::io::stdin()).ok())
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn tools_root(
 }
 
 /// A file as typed, or the newest image of that name.
-fn find_image(settings: &Settings, typed: &str) -> Result<PathBuf> {
+pub(super) fn find_image(settings: &Settings, typed: &str) -> Result<PathBuf> {
     let file = settings.directory.join(typed);
     if file.is_file() {
         return Ok(file);
@@ -81,7 +81,7 @@ struct Request {
 }
 
 /// Pins, fetches and unpacks QEMU the first time; later it is just there.
-fn provide(settings: &Settings, selection: &Selection, progress: &dyn Progress) -> Result<ToolRoot> {
+pub(super) fn provide(settings: &Settings, selection: &Selection, progress: &dyn Progress) -> Result<ToolRoot> {
     let mut selected = select(settings, &Names::Given(vec!["base".to_owned()]), selection)?;
     let Some(image) = selected.first_mut() else { unreachable!("one name gives one plan") };
     image.plan.base = Layer::default();

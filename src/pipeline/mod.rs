@@ -10,6 +10,7 @@ mod doctor;
 mod documents;
 mod init;
 mod inspect;
+mod lab;
 mod machine;
 mod native;
 mod pins;
@@ -32,7 +33,7 @@ use crate::base::progress::Progress;
 use crate::cli::meant::{Command, Request};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::input::Problems;
-use crate::lab;
+use crate::lab as laboratory;
 use crate::sandbox::Job;
 use anyhow::Result;
 use std::path::Path;
@@ -47,7 +48,7 @@ pub const JOBS: &[(&str, Job)] = &[
     (machine::TOOLS, machine::tools_job),
     (shell::SHELL, shell::job),
     (verify::REMOVE, verify::remove),
-    lab::JOB,
+    laboratory::JOB,
 ];
 
 /// Does what was ordered.
@@ -86,6 +87,8 @@ fn walk(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failure> 
         Command::Diff { a, b } => diff::run(settings, a, b),
         Command::Verify(verify) => verify::run(settings, verify, progress),
         Command::Boot(boot) => machine::boot(settings, boot, progress),
+        Command::Lab(order) => lab::run(settings, order, progress),
+        Command::LabServe { folder } => lab::serve(folder),
         Command::MachineTools { selection } => machine::tools_root(settings, selection, progress),
         Command::Bundle(order) => bundle::run(settings, order, progress),
         Command::BundleImport { file } => carried::import(settings, file, progress),

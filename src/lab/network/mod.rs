@@ -1,0 +1,26 @@
+//! The lab's networks: a learning switch in this process, the sockets by which machines are plugged into it, and the
+//! lab's own stations, which speak to the machines without any right on this host.
+//!
+//! ```text
+//! QEMU --unix stream, u32 length + frame--> Sockets --> Switch --> Sockets --> QEMU
+//!                                                         |
+//!                                          Station (smoltcp): connections, who owns an address
+//! ```
+//!
+//! `switch`, `faults`, `framing` and `station` do no input or output and know no clock: they are handed frames and the
+//! time since the lab began. `fabric` is the one thread that has sockets and a clock.
+
+mod fabric;
+mod faults;
+mod framing;
+mod neighbours;
+mod station;
+mod switch;
+#[cfg(test)]
+mod tests;
+mod tunnel;
+
+pub(super) use fabric::{Fabric, Wiring, Words};
+pub(super) use faults::Faults;
+pub(super) use station::Site;
+pub(super) use switch::{PortId, Way};

@@ -1,0 +1,270 @@
+//! `imgbuild lab`: finds what a cluster's machines start from, starts the process that runs them, and asks it.
+
+use super::{clusters, machine};
+use crate::base::files;
+use crate::base::hint::hinted;
+use crate::base::interrupt;
+use crate::base::limits::{LAB_START_TIME, SMALL_FILE_BYTES};
+use crate::base::process::{Run, find};
+use crate::base::progress::Progress;
+use crate::cli::meant::{Lab as Order, LabCut, LabDirection, LabSsh, LabUp, LabVerb, Settings};
+use crate::cli::outcome::{Failure, Outcome};
+use crate::lab::{self, Accelerator, Damage, Direction, Lab, NodeOrder, Qemu};
+use crate::plan::ClusterPlan;
+use anyhow::{Context as _, Result, anyhow, bail};
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often `status --watch` looks.
+const GLANCE: Duration = Duration::from_secs(1);
+/// What the lab's process says, in its run folder.
+const LOG: &str = "log";
+
+/// The process behind a lab.
+pub(super) fn serve(folder: &Path) -> Result<Outcome, Failure> {
+    lab::serve(folder)?;
+    Ok(Outcome::nothing())
+}
+
+/// Does what was ordered with a cluster on this machine.
+pub(super) fn run(settings: &Settings, order: &Order, progress: &dyn Progress) -> Result<Outcome, Failure> {
+    let plan = clusters::draw(settings, &order.cluster, &crate::base::progress::Silent)?;
+    let folder = lab::run_folder(&settings.directory, &plan.name)?;
+    let lab = Lab::at(&folder, &order.cluster);
+    match &order.verb {
+        LabVerb::Up(up) => return start(settings, &plan, order, up, progress),
+        LabVerb::Status { watch: false, .. } => return Ok(Outcome::of(&lab.status(true)?)),
+        LabVerb::Status { watch: true, json } => watch(&lab, *json)?,
+        LabVerb::Ssh(ssh) => log_in(settings, &plan, &order.cluster, ssh, &lab)?,
+        LabVerb::Console(node) => lab.console(node)?,
+        LabVerb::Connect { node, port } => lab.join(node, *port)?,
+        LabVerb::Owner(address) => {
+            let owners = lab.owners(*address)?;
+            let text = if owners.is_empty() { "nobody\n".to_owned() } else { format!("{}\n", owners.join("\n")) };
+            return Ok(Outcome::new(text, &owners));
+        }
+        LabVerb::Kill { node, button } => lab.kill(node, *button)?,
+        LabVerb::Start { node, clock } => lab.start(node, *clock)?,
+        LabVerb::Wipe { node, data } => lab.wipe(node, *data)?,
+        LabVerb::Cut { node, cut } => sever(&lab, node, cut)?,
+        LabVerb::Heal => lab.heal()?,
+        LabVerb::Freeze { node, frozen } => lab.freeze(node, *frozen)?,
+        LabVerb::Down { keep } => {
+            lab.down(*keep)?;
+            if !lab.gone(LAB_START_TIME) {
+                return Err(anyhow!("the lab of {} does not end", plan.name).into());
+            }
+        }
+    }
+    Ok(Outcome::nothing())
+}
+
+fn sever(lab: &Lab, node: &str, cut: &LabCut) -> Result<()> {
+    let way = |direction: &Option<LabDirection>| {
+        direction.map(|direction| match direction {
+            LabDirection::In => Direction::In,
+            LabDirection::Out => Direction::Out,
+        })
+    };
+    match cut {
+        LabCut::Carrier => lab.carrier(node, false),
+        LabCut::Off { other, direction } => lab.cut(node, other.as_deref(), way(direction)),
+        LabCut::Worse { direction, delay, loss } => {
+            lab.worsen(node, way(direction), Damage { delay: *delay, loss: loss.saturating_mul(10) })
+        }
+    }
+}
+
+/// Shows how it is, until a signal comes or the lab ends.
+fn watch(lab: &Lab, json: bool) -> Result<()> {
+    let terminal = std::io::stdout().is_terminal();
+    let mut shown = String::new();
+    while interrupt::pending().is_none() {
+        let status = match lab.status(true) {
+            Ok(status) => status,
+            // It was there and has ended.
+            Err(_) if !shown.is_empty() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let text = if json { format!("{}\n", serde_json::to_string(&status)?) } else { status.to_string() };
+        let mut out = std::io::stdout().lock();
+        let written = if terminal && !json {
+            // To the top, each line to its end, and what is below.
+            let lines = text.replace('\n', "\u{1b}[K\n");
+            write!(out, "{}\u{1b}[H{lines}\u{1b}[J", if shown.is_empty() { "\u{1b}[2J" } else { "" })
+        } else if text == shown {
+            Ok(())
+        } else {
+            writeln!(out, "{}", text.trim_end())
+        };
+        written.and_then(|()| out.flush()).context("writing")?;
+        shown = text;
+        std::thread::sleep(GLANCE);
+    }
+    Ok(())
+}
+
+fn log_in(settings: &Settings, plan: &ClusterPlan, cluster: &str, order: &LabSsh, lab: &Lab) -> Result<()> {
+    if !lab.runs() {
+        // Better words than those of ssh.
+        lab.status(false)?;
+    }
+    let ssh = find("ssh").ok_or_else(|| hinted("there is no `ssh` on this machine", "install openssh-client"))?;
+    let user = order.user.clone().or_else(|| plan.site.users.first().map(|user| user.name.clone()));
+    let user = user.ok_or_else(|| hinted("the cluster has no users", "say whose account with `--user NAME`"))?;
+    let own = std::env::current_exe().context("finding this program")?;
+    let words = [own.as_path(), Path::new("-C"), &settings.directory].map(quoted);
+    let proxy = format!(
+        "ProxyCommand={} --cache {} lab connect {} {} %p",
+        words.join(" "),
+        quoted(&settings.cache),
+        quoted(Path::new(cluster)),
+        order.node
+    );
+    // Machines of a lab come and go under the same names, and no network is between them and us.
+    let mut run = Run::new(ssh).args(["-o", &proxy, "-o", "StrictHostKeyChecking=no"]);
+    run = run.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-l", &user]);
+    if let Some(identity) = &order.identity {
+        run = run.args(["-o", "IdentitiesOnly=yes", "-i"]).arg(identity);
+    }
+    let run = run.arg(&order.node).args(&order.command);
+    let ended = run.attached(None)?;
+    match ended.and_then(|output| output.status.code()) {
+        Some(0) => Ok(()),
+        Some(255) => bail!("ssh could not log in as {user} on {}", order.node),
+        code => bail!("the command ended with exit status {}", code.unwrap_or(-1)),
+    }
+}
+
+/// A word of a ProxyCommand: quoted for its shell, and `%`, which is ssh's own, doubled.
+fn quoted(word: &Path) -> String {
+    format!("'{}'", word.to_string_lossy().replace('\'', "'\\''").replace('%', "%%"))
+}
+
+fn start(
+    settings: &Settings,
+    plan: &ClusterPlan,
+    order: &Order,
+    up: &LabUp,
+    progress: &dyn Progress,
+) -> Result<Outcome, Failure> {
+    let folder = lab::run_folder(&settings.directory, &plan.name)?;
+    let lab = Lab::at(&folder, &order.cluster);
+    if lab.runs() {
+        let end = format!("see `imgbuild lab status {0}`, or end it with `imgbuild lab down {0}`", order.cluster);
+        return Err(hinted(format!("the lab of {} runs already", plan.name), end).into());
+    }
+    let known = |name: &String| plan.nodes.iter().any(|node| node.name == *name);
+    let named = up.only.iter().chain(up.clocks.iter().map(|(node, _)| node));
+    if let Some(stranger) = named.into_iter().find(|name| !known(name)) {
+        let names: Vec<&str> = plan.nodes.iter().map(|node| node.name.as_str()).collect();
+        let message = format!("{} has no machine `{stranger}`", plan.name);
+        return Err(hinted(message, format!("it has {}", names.join(", "))).into());
+    }
+    let nodes = supplies(settings, plan, order, up)?;
+    let mut value = lab::Order {
+        cluster: plan.clone(),
+        disks: settings.out.join("lab").join(&plan.name),
+        qemu: Qemu::Host { version: 0 },
+        kvm: false,
+        firmware: up.firmware,
+        random: up.random,
+        nodes,
+    };
+    value.fits(lab::free_memory()?)?;
+    value.qemu = Qemu::choose(up.firmware, || machine::provide(settings, &up.selection, progress))?;
+    files::create_dir_all(&settings.cache)?;
+    value.kvm = !up.emulate && lab::probe(&value.qemu, &settings.cache, Accelerator::Kvm)?;
+    if !value.kvm && !up.emulate {
+        progress.note("KVM does not work here: the machines are emulated in software, which is several times slower");
+    }
+    value.write(&folder)?;
+    launch(&folder, &lab, settings)?;
+    let status = lab.status(false)?;
+    let hint = format!("imgbuild lab status {} --watch", order.cluster);
+    let started = value.nodes.iter().filter(|node| node.start).count();
+    let text = format!("{status}{started} machines start; watch them: {hint}\n");
+    Ok(Outcome::new(text, &status))
+}
+
+/// Starts the lab's process and waits until it answers.
+fn launch(folder: &Path, lab: &Lab, settings: &Settings) -> Result<()> {
+    let log = folder.join(LOG);
+    let own = std::env::current_exe().context("finding this program")?;
+    let run = Run::new(own).arg("-C").arg(&settings.directory).arg("--cache").arg(&settings.cache);
+    let mut process =
+        run.args(["--progress", "none", "lab", "serve"]).arg(folder).detached(files::create_new(&log)?)?;
+    let began = Instant::now();
+    while !lab.runs() {
+        if process.ended() || began.elapsed() > LAB_START_TIME {
+            let said = files::read(&log, SMALL_FILE_BYTES).unwrap_or_default();
+            bail!("the lab's process did not start: {}", String::from_utf8_lossy(&said).trim());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// Images and seeds of all machines; those that are to start must have both.
+fn supplies(settings: &Settings, plan: &ClusterPlan, order: &Order, up: &LabUp) -> Result<Vec<NodeOrder>> {
+    let seeds = up.seeds.clone().unwrap_or_else(|| settings.out.join("clusters").join(&plan.name).join("seeds"));
+    let mut nodes = Vec::new();
+    let (mut images, mut unseeded): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    for node in &plan.nodes {
+        let start = up.only.is_empty() || up.only.contains(&node.name);
+        let image = machine::find_image(settings, &node.image).ok();
+        let seed = seed_of(&seeds, &node.name);
+        if start && image.is_none() && !images.contains(&node.image.as_str()) {
+            images.push(&node.image);
+        }
+        if start && seed.is_none() {
+            unseeded.push(&node.name);
+        }
+        let clock = up.clocks.iter().rev().find(|(name, _)| *name == node.name).map_or(0, |(_, clock)| *clock);
+        nodes.push(NodeOrder { image, seed, clock, start });
+    }
+    if !images.is_empty() {
+        let message = format!(
+            "{} not built: {}",
+            if images.len() == 1 { "an image is" } else { "images are" },
+            images.join(", ")
+        );
+        return Err(hinted(
+            message,
+            format!("build them with `imgbuild role {} --recipe {}`", images.join(" "), plan.recipe),
+        ));
+    }
+    if !unseeded.is_empty() {
+        let message = format!("no seed in {} for {}", seeds.display(), unseeded.join(", "));
+        return Err(hinted(message, format!("write them with `imgbuild seed {}`", order.cluster)));
+    }
+    Ok(nodes)
+}
+
+/// A machine's seed: the volume, or the folder when there is no volume.
+fn seed_of(seeds: &Path, node: &str) -> Option<PathBuf> {
+    let volume = seeds.join(format!("{node}.iso"));
+    let folder = seeds.join(node);
+    if volume.is_file() { Some(volume) } else { folder.is_dir().then_some(folder) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_proxy_command_are_quoted() {
+        assert_eq!(quoted(Path::new("/a b/it's 5%")), r"'/a b/it'\''s 5%%'");
+    }
+
+    #[test]
+    fn a_seeds_volume_wins_over_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(seed_of(folder.path(), "a"), None);
+        std::fs::create_dir(folder.path().join("a")).unwrap();
+        assert_eq!(seed_of(folder.path(), "a"), Some(folder.path().join("a")));
+        std::fs::write(folder.path().join("a.iso"), "").unwrap();
+        assert_eq!(seed_of(folder.path(), "a"), Some(folder.path().join("a.iso")));
+    }
+}
