@@ -93,7 +93,7 @@ fn frames_without_a_header_and_frames_that_are_too_long_are_dropped() {
 fn a_cut_in_one_direction_leaves_the_other() {
     let cut = Faults { cut: true, ..Faults::default() };
     let mut switch = switch(2);
-    let mut both = |switch: &mut Switch| {
+    let both = |switch: &mut Switch| {
         switch.receive(PortId(0), &frame(1, ALL, None, b"x"), NOW);
         switch.receive(PortId(1), &frame(2, ALL, None, b"x"), NOW);
         got(switch, 2, NOW)
