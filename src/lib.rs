@@ -7,6 +7,8 @@
 //!
 //! input -> plan -> package -> rootfs -> boot -> disk -> output --+--> lab
 //!                                                               +--> compare
+//!            |
+//!            +--> secret -> seed
 //!
 //! workshops underneath: format  sandbox  store  base
 //! ```

@@ -75,8 +75,9 @@ pub(super) const BUILTIN: &[(&str, &[u8])] = &[
     ("seeds/templates/registry-hosts.toml.j2", include_bytes!("../../seeds/templates/registry-hosts.toml.j2")),
     ("seeds/templates/resolved.conf.j2", include_bytes!("../../seeds/templates/resolved.conf.j2")),
     ("seeds/templates/restart.conf.j2", include_bytes!("../../seeds/templates/restart.conf.j2")),
-    ("seeds/templates/rsyslog.conf.j2", include_bytes!("../../seeds/templates/rsyslog.conf.j2")),
     ("seeds/templates/sshd.conf.j2", include_bytes!("../../seeds/templates/sshd.conf.j2")),
+    ("seeds/templates/syslog-forward.j2", include_bytes!("../../seeds/templates/syslog-forward.j2")),
+    ("seeds/templates/syslog.service.j2", include_bytes!("../../seeds/templates/syslog.service.j2")),
     ("seeds/templates/user-data.j2", include_bytes!("../../seeds/templates/user-data.j2")),
     ("seeds/templates/vendor-data.j2", include_bytes!("../../seeds/templates/vendor-data.j2")),
 ];

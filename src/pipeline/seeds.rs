@@ -149,7 +149,7 @@ fn identity(home: &Path, plan: &ClusterPlan) -> Result<ClusterIdentity> {
 
 /// Where generations are noted.
 fn record_file(home: &Path) -> PathBuf {
-    home.join("generations.json")
+    home.join("record.json")
 }
 
 fn record(home: &Path, identity: &ClusterIdentity) -> Result<Record> {

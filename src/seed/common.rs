@@ -16,7 +16,7 @@ use std::net::IpAddr;
 const SSH: &str = "ssh.service";
 const CHRONY: &str = "chrony.service";
 const RESOLVED: &str = "systemd-resolved.service";
-const RSYSLOG: &str = "rsyslog.service";
+const SYSLOG: &str = "imgbuild-syslog.service";
 
 /// A line of /etc/hosts.
 #[derive(Serialize)]
@@ -55,9 +55,12 @@ pub(super) fn payload(shared: &Shared<'_>) -> Result<Payload> {
     }
     if let Some(syslog) = &site.syslog {
         let context = context! { syslog => Value::from(Serde(syslog)) };
-        let text = shared.templates.render("rsyslog.conf", context)?;
-        payload.file("/etc/rsyslog.conf", Item::new(text).restarts(RSYSLOG));
-        payload.unit(RSYSLOG, true);
+        let script = shared.templates.render("syslog-forward", context)?;
+        payload.file("/usr/local/sbin/imgbuild-syslog-forward", Item::new(script).mode(0o755).restarts(SYSLOG));
+        let unit = shared.templates.render("syslog.service", context! {})?;
+        let unit = Item::new(unit).effect(Effect::DaemonReload).restarts(SYSLOG);
+        payload.file(format!("/etc/systemd/system/{SYSLOG}"), unit);
+        payload.unit(SYSLOG, true);
     }
     Ok(payload)
 }
