@@ -45,6 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for path in ["Cargo.toml", "Cargo.lock", "src"] {
         println!("cargo::rerun-if-changed=node/{path}");
     }
+    // Values that builder and guest share; the guest compiles the same files.
+    println!("cargo::rerun-if-changed=src/format/seed");
     let manifest = PathBuf::from(required("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(required("OUT_DIR")?);
     let target = format!("{}-unknown-linux-gnu", required("CARGO_CFG_TARGET_ARCH")?.to_string_lossy());

@@ -23,6 +23,10 @@ fn build(script: &Path, checkout: &Path, home: &Path, out: &Path, hostile: &[(&s
         .arg(node(checkout))
         .run()
         .unwrap();
+    // What builder and guest share.
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/format/seed");
+    std::fs::create_dir_all(checkout.join("src/format")).unwrap();
+    Run::new("cp").arg("-r").args([shared, checkout.join("src/format")]).run().unwrap();
     std::os::unix::fs::symlink(cargo_home().join("registry"), home.join("registry")).unwrap();
     let mut run = Run::new(script)
         .env("CARGO_MANIFEST_DIR", checkout)

@@ -21,6 +21,7 @@ fn drawn(sources: &Sources, recipe: &str, role: &str, kernel: Option<&str>, para
         roles: role.split('+').map(str::to_owned).collect(),
         kernel: kernel.map(str::to_owned),
         parameters: parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        trust: Vec::new(),
     };
     draw_image(&inputs, &request).unwrap_or_else(|problems| panic!("{problems}"))
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 const PIECE: usize = 64 << 10;
 
 /// Of bytes.
+#[cfg(test)]
 pub(crate) fn of(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }

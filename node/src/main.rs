@@ -4,6 +4,7 @@ mod console;
 mod digest;
 mod files;
 #[path = "../../src/format/seed/mod.rs"]
+#[allow(unreachable_pub, unused_imports, reason = "the builder, which shares these files, is a library")]
 mod format;
 mod grow;
 mod install;
@@ -15,8 +16,7 @@ mod status;
 
 use std::process::ExitCode;
 
-const USAGE: &str =
-    "usage: imgbuild-node seed | role | apply [DEVICE|FOLDER] | grow [--dry-run] | status [--json] | --version";
+const USAGE: &str = "usage: imgbuild-node seed | role | apply [DEVICE|FOLDER] | check FOLDER MAC [KEY.pub...] | grow [--dry-run] | status [--json] | --version";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         ["role"] => forming(role::run()),
         ["apply"] => report(seed::apply(None)),
         ["apply", source] if !source.starts_with('-') => report(seed::apply(Some(source))),
+        ["check", folder, mac, trusted @ ..] => report(seed::check(folder, mac, trusted)),
         ["grow"] => report(grow::run(false)),
         ["grow", "--dry-run"] => report(grow::run(true)),
         ["status"] => report(status::run(false)),

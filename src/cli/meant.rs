@@ -147,6 +147,8 @@ pub struct Selection {
     pub recipe: Option<String>,
     /// The kernel flavour; the recipe's when not given.
     pub kernel: Option<String>,
+    /// Files with public keys: images accept only clusters whose key one of them has signed.
+    pub trust: Vec<PathBuf>,
     /// Values of role parameters: `name` or `role.name`.
     pub parameters: BTreeMap<String, String>,
     /// Where repositories are, by name; wins over the documents.

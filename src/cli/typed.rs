@@ -195,6 +195,9 @@ pub struct Selection {
     /// The kernel flavour [default: the recipe's]
     #[arg(long, value_name = "FLAVOUR", env = "IMGBUILD_KERNEL", hide_env_values = true)]
     pub kernel: Option<String>,
+    /// Accept seeds only of clusters whose key was signed by the key in this file (`ssh-ed25519 ...`); may be repeated
+    #[arg(long, value_name = "KEY.pub", env = "IMGBUILD_TRUST", hide_env_values = true)]
+    pub trust: Vec<PathBuf>,
     /// Value of a role's parameter (`NAME` or `ROLE.NAME`); may be repeated
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = pair)]
     pub parameters: Vec<(String, String)>,

@@ -38,6 +38,9 @@ pub(super) fn build(call: &mut Call, machine: &Machine, parts: &Parts) -> Result
     board(call, machine.firmware, parts.firmware.as_ref())?;
     // A guest that panics ends the machine instead of standing still.
     call.args(["-device", "virtio-rng-pci", "-device", "pvpanic", "-action", "panic=exit-failure"]);
+    if let Some(number) = &machine.serial_number {
+        call.args(["-smbios".to_owned(), format!("type=1,serial={}", number.replace(',', ",,"))]);
+    }
     serial(call, machine)?;
     let disk = chain(call, &machine.image, parts.disk)?;
     call.args(["-blockdev".to_owned(), format!("node-name=disk,discard=unmap,cache.no-flush=on,{disk}")]);

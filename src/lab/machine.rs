@@ -35,6 +35,8 @@ pub struct Machine {
     pub further_disks: Vec<PathBuf>,
     /// MAC address of its network interface.
     pub mac: String,
+    /// Serial number that the firmware's tables give (SMBIOS type 1).
+    pub serial_number: Option<String>,
     /// Port of this host (127.0.0.1) that leads to the machine's port 22.
     pub ssh_port: Option<u16>,
     /// Whether the machine may reach anything beyond this host's user-mode network.
@@ -63,6 +65,7 @@ impl Machine {
             disk: None,
             further_disks: Vec::new(),
             mac: "52:54:00:12:34:56".to_owned(),
+            serial_number: None,
             ssh_port: None,
             isolated: false,
             console: Console::Terminal,

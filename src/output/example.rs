@@ -37,6 +37,7 @@ pub(crate) fn build_plan() -> BuildPlan {
         role: Layer::default(),
         kernel_arguments: Vec::new(),
         tools: Tools { repositories: Vec::new(), suite: "trixie".into(), packages: Vec::new() },
+        trust: Vec::new(),
         disk: Disk {
             size: Bytes(4 * GIB),
             guid: Uuid::derive("example", "disk"),

@@ -4,7 +4,7 @@ use super::artifact::{Artifact, ArtifactKind};
 use crate::base::digest::Digest;
 use crate::base::epoch::Epoch;
 use crate::package::{BuildPlan, Pin};
-use crate::plan::{Disk, Distribution};
+use crate::plan::{Disk, Distribution, TrustedKey};
 use serde::{Deserialize, Serialize};
 
 /// The JSON Schema (2020-12) of manifest.json.
@@ -32,6 +32,9 @@ pub struct Manifest {
     pub architecture: String,
     /// The kernel flavour.
     pub kernel: String,
+    /// Keys that the image trusts: it accepts seeds only of clusters whose key one of them has signed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trust: Vec<TrustedKey>,
     /// The build's only clock, in seconds since 1970.
     pub epoch: Epoch,
     /// The same for people.
@@ -125,6 +128,7 @@ impl Manifest {
             distribution: image.distribution.clone(),
             architecture: image.architecture.clone(),
             kernel: image.kernel.clone(),
+            trust: image.trust.clone(),
             epoch: build.epoch,
             created: build.epoch.rfc3339(),
             builder: concat!("imgbuild ", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -95,6 +95,7 @@ impl Carried {
         let selection = &self.role.selection;
         let same = selection.recipe.as_ref() == Some(&contents.recipe)
             && selection.kernel == contents.kernel
+            && selection.trust.is_empty()
             && selection.parameters == contents.parameters;
         if self.opened.is_none() || !same {
             return;

@@ -23,6 +23,9 @@ fn draw(plan: &ImagePlan) -> String {
         "{} from {} ({} {}, kernel {})\n",
         plan.name, plan.recipe, plan.distribution.suite, plan.architecture, plan.kernel
     );
+    for key in &plan.trust {
+        let _ = writeln!(text, "  trusts clusters signed by {}", key.fingerprint);
+    }
     layer(&mut text, "base layer", &plan.base);
     layer(&mut text, "role", &plan.role);
     let disk = &plan.disk;

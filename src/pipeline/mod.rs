@@ -127,7 +127,15 @@ mod tests {
     fn check() -> Command {
         let none = std::collections::BTreeMap::new;
         let (parameters, repositories) = (none(), none());
-        let selection = Selection { recipe: None, kernel: None, parameters, repositories, locked: true, offline: true };
+        let selection = Selection {
+            recipe: None,
+            kernel: None,
+            trust: Vec::new(),
+            parameters,
+            repositories,
+            locked: true,
+            offline: true,
+        };
         Command::Check { cluster: None, selection }
     }
 

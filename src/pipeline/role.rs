@@ -301,7 +301,15 @@ mod tests {
 
     fn role(formats: &[Format], compression: Compression) -> Role {
         let (parameters, repositories) = (BTreeMap::new(), BTreeMap::new());
-        let selection = Selection { recipe: None, kernel: None, parameters, repositories, locked: true, offline: true };
+        let selection = Selection {
+            recipe: None,
+            kernel: None,
+            trust: Vec::new(),
+            parameters,
+            repositories,
+            locked: true,
+            offline: true,
+        };
         let (debug_shell, bundle, sign) = (false, None, None);
         Role { names: Names::All, selection, formats: formats.to_vec(), compression, debug_shell, bundle, sign }
     }

@@ -1,10 +1,14 @@
 //! From what was named to image plans: documents loaded, plans drawn.
 
+use crate::base::hint::hinted;
+use crate::base::{files, limits};
 use crate::cli::meant::{Names, Selection, Settings};
+use crate::format::signature;
 use crate::input::{self, Inputs, Sources};
-use crate::plan::{self, ImagePlan, ImageRequest};
+use crate::plan::{self, ImagePlan, ImageRequest, TrustedKey};
 use anyhow::Result;
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// The recipe that is meant when none is named.
 pub(super) const DEFAULT_RECIPE: &str = "debian-trixie";
@@ -35,10 +39,27 @@ pub(super) fn select_from(sources: &Sources, names: &Names, selection: &Selectio
         }
         Names::All => sources.roles()?.into_keys().collect(),
     };
-    names.iter().map(|name| draw(sources, &recipe, name, selection)).collect()
+    let trust = selection.trust.iter().map(|file| trusted(file)).collect::<Result<Vec<_>>>()?;
+    names.iter().map(|name| draw(sources, &recipe, name, selection, &trust)).collect()
 }
 
-fn draw(sources: &Sources, recipe: &str, name: &str, selection: &Selection) -> Result<Selected> {
+/// Reads a public key that images are to trust.
+fn trusted(file: &Path) -> Result<TrustedKey> {
+    let text = files::read(file, limits::SIGNATURE_BYTES)?;
+    let found = std::str::from_utf8(&text).ok().and_then(signature::only_ed25519);
+    let Some((fingerprint, key)) = found else {
+        return Err(hinted(
+            format!(
+                "{} is no public key that a machine can trust: one line `ssh-ed25519 AAAA...` is wanted",
+                file.display()
+            ),
+            "`ssh-keygen -t ed25519 -f owner` makes a pair: trust owner.pub, and sign clusters with owner",
+        ));
+    };
+    Ok(TrustedKey { fingerprint, key })
+}
+
+fn draw(sources: &Sources, recipe: &str, name: &str, selection: &Selection, trust: &[TrustedKey]) -> Result<Selected> {
     let roles: Vec<&str> = name.split('+').collect();
     let inputs = input::load(sources, recipe, &roles)?;
     let request = ImageRequest {
@@ -46,6 +67,7 @@ fn draw(sources: &Sources, recipe: &str, name: &str, selection: &Selection) -> R
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         kernel: selection.kernel.clone(),
         parameters: selection.parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        trust: trust.to_vec(),
     };
     let plan = plan::draw_image(&inputs, &request)?;
     Ok(Selected { plan, inputs })
@@ -56,7 +78,6 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
     use std::num::NonZeroUsize;
-    use std::path::Path;
 
     fn settings(folder: &Path) -> Settings {
         let (out, cache) = (folder.join("out"), folder.join("cache"));
@@ -65,7 +86,15 @@ mod tests {
 
     fn selection() -> Selection {
         let (parameters, repositories) = (BTreeMap::new(), BTreeMap::new());
-        Selection { recipe: None, kernel: None, parameters, repositories, locked: false, offline: true }
+        Selection {
+            recipe: None,
+            kernel: None,
+            trust: Vec::new(),
+            parameters,
+            repositories,
+            locked: false,
+            offline: true,
+        }
     }
 
     fn names(folder: &Path, names: &Names, selection: &Selection) -> Result<Vec<String>> {
@@ -89,6 +118,23 @@ mod tests {
         let found = names(folder.path(), &Names::All, &selection()).unwrap();
         let expected = ["base", "etcd", "frontend", "gateway", "gluster", "haproxy", "web"];
         assert_eq!(found, expected.map(|name| format!("debian-trixie/{name}")));
+    }
+
+    #[test]
+    fn trusted_key_is_part_of_the_plan_and_a_file_of_the_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("owner.pub");
+        let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+        std::fs::write(&file, format!("{key} owner@example\n")).unwrap();
+        let base = Names::Given(vec!["base".to_owned()]);
+        let trusting = Selection { trust: vec![file.clone()], ..selection() };
+        let plan = select(&settings(folder.path()), &base, &trusting).unwrap().remove(0).plan;
+        assert_eq!(plan.trust.iter().map(|trusted| trusted.key.as_str()).collect::<Vec<_>>(), [key]);
+        let written = plan.role.files.iter().find(|file| file.path == "/usr/lib/imgbuild/trust/0.pub").unwrap();
+        assert_eq!(written.kind, plan::OverlayKind::File(plan::Blob::Text(format!("{key}\n"))));
+        std::fs::write(&file, "ssh-rsa AAAAB3NzaC1yc2E=\n").unwrap();
+        let error = names(folder.path(), &base, &trusting).unwrap_err().to_string();
+        assert!(error.ends_with("one line `ssh-ed25519 AAAA...` is wanted"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From checked documents to the plan of one image.
 
 use super::layers::{self, Parameters};
-use super::{Blob, Distribution, ImagePlan, Keyring, Location, Repository, Tools, placement};
+use super::{Blob, Distribution, ImagePlan, Keyring, Location, Repository, Tools, TrustedKey, placement};
 use crate::input::{self, Fault, Inputs, ParameterValue, Place, Problems, RepositoryEntry, Sources, nearest};
 use std::collections::BTreeMap;
 
@@ -19,6 +19,8 @@ pub struct ImageRequest {
     pub kernel: Option<String>,
     /// Values for the roles' parameters, as typed (`name=value`).
     pub parameters: Vec<(String, String)>,
+    /// Keys that the image trusts.
+    pub trust: Vec<TrustedKey>,
 }
 
 /// No place in a document: the command line is meant.
@@ -46,7 +48,10 @@ pub fn draw_image(inputs: &Inputs, request: &ImageRequest) -> Result<ImagePlan, 
     let tools = tools(inputs, &repositories, &mut faults);
     let disk = placement::disk(&name, recipe, &inputs.roles, &mut faults);
     let base = layers::base(recipe, &kernel, &mut faults);
-    let role = layers::role(inputs, &parameters, &disk, &arguments, &mut faults);
+    let mut trust = request.trust.clone();
+    trust.sort();
+    trust.dedup();
+    let role = layers::role(inputs, &parameters, &disk, &arguments, &trust, &mut faults);
     if !faults.is_empty() {
         return Err(Problems::of(faults, &inputs.documents));
     }
@@ -68,6 +73,7 @@ pub fn draw_image(inputs: &Inputs, request: &ImageRequest) -> Result<ImagePlan, 
         role,
         kernel_arguments: arguments,
         tools,
+        trust,
         disk,
     })
 }
@@ -91,6 +97,7 @@ pub fn check_all(sources: &Sources) -> Result<usize, Problems> {
                             roles: vec![role.clone()],
                             kernel: Some(kernel.to_owned()),
                             parameters: Vec::new(),
+                            trust: Vec::new(),
                         };
                         match draw_image(&inputs, &request) {
                             Ok(_) => drawn += 1,

@@ -4,7 +4,7 @@ use super::accounts::Accounts;
 use super::generated::{grow, grub};
 use super::overlay::{nested, overlay, plain};
 use super::template::{Context, RecipeContext, RoleContext};
-use super::{Blob, BuildScript, DebconfAnswer, Disk, Download, Layer, OverlayFile, PinnedFile, Units};
+use super::{Blob, BuildScript, DebconfAnswer, Disk, Download, Layer, OverlayFile, PinnedFile, TrustedKey, Units};
 use crate::input::{Content, DebEntry, Fault, Inputs, ParameterValue, Place, Recipe};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,6 +31,7 @@ pub(super) fn role(
     parameters: &Parameters<'_>,
     disk: &Disk,
     arguments: &[String],
+    trust: &[TrustedKey],
     faults: &mut Vec<Fault>,
 ) -> Layer {
     let mut combined = Combined::default();
@@ -46,6 +47,9 @@ pub(super) fn role(
     }
     combined.generated("/usr/lib/imgbuild/grow.json", grow(disk));
     combined.generated("/etc/default/grub.d/imgbuild.cfg", grub(arguments));
+    for (number, key) in trust.iter().enumerate() {
+        combined.generated(&format!("/usr/lib/imgbuild/trust/{number}.pub"), format!("{}\n", key.key));
+    }
     let (groups, users) = Accounts::of_roles(&inputs.recipe, &inputs.roles, faults).values();
     Layer { groups, users, ..combined.finish(faults) }
 }

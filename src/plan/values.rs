@@ -38,8 +38,22 @@ pub struct ImagePlan {
     pub kernel_arguments: Vec<String>,
     /// What runs on the builder: `mke2fs`, `grub-mkimage`.
     pub tools: Tools,
+    /// Keys that the image trusts: it accepts seeds only of clusters whose key one of them has signed. With none it
+    /// keeps to the first cluster that it meets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trust: Vec<TrustedKey>,
     /// The disk, placed to the byte.
     pub disk: Disk,
+}
+
+/// A key that an image trusts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedKey {
+    /// As `ssh-keygen -l` prints it: `SHA256:...`.
+    pub fingerprint: String,
+    /// `ssh-ed25519 AAAA...`, without comment or line end.
+    pub key: String,
 }
 
 /// A distribution's release.

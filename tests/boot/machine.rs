@@ -96,6 +96,14 @@ impl Bench<'_> {
     }
 }
 
+impl Bench<'_> {
+    /// What the console said during the last boot.
+    pub(crate) fn console(&self) -> String {
+        let bytes = std::fs::read(self.folder.join(format!("console-{}", self.boots))).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
 impl Drop for Bench<'_> {
     fn drop(&mut self) {
         // Gigabytes; console and report are small and stay for whoever looks.

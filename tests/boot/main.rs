@@ -7,6 +7,7 @@
 //! - `IMGBUILD_BOOT_TOOLS`: an unpacked root with QEMU (see `lab::PACKAGES`) instead of `imgbuild machine-tools`.
 //! - `IMGBUILD_BOOT_PACKAGES`: a folder with `.deb` files of another kernel, for the test `kernel`.
 //! - `IMGBUILD_BOOT_VERIFY`: the test `secure` also runs `dpkg --verify`, `apt-get check`, and `debsums` where it is.
+//! - `IMGBUILD_BOOT_TRUSTING`: an image that trusts the key of `-- --owner`, for the test `trust`.
 //! - `IMGBUILD_BOOT_KEEP`: a folder in which consoles, reports and disks are kept.
 //! - `IMGBUILD_BOOT_TIMEOUT`: seconds for one boot; 900 unless said otherwise.
 
@@ -23,6 +24,8 @@ mod journal;
 mod machine;
 mod report;
 mod seed;
+mod seeds;
+mod signed;
 mod tests;
 
 use std::process::ExitCode;
@@ -32,6 +35,10 @@ fn main() -> ExitCode {
         return code;
     }
     let names: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    if std::env::args().any(|word| word == "--owner") {
+        println!("{}", signed::key(signed::OWNER).public_key().to_openssh().unwrap_or_default());
+        return ExitCode::SUCCESS;
+    }
     if std::env::args().any(|word| word == "--list") {
         for (name, _) in tests::ALL {
             println!("{name}: test");

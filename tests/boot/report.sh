@@ -62,6 +62,13 @@ show efi sh -c 'test -d /sys/firmware/efi && echo uefi || echo bios'
 show secure sh -c 'od -An -tu1 -j4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c'
 show release cat /usr/lib/imgbuild/release
 show node /usr/lib/imgbuild/imgbuild-node status
+show role timeout 90 sh -c 'until grep -Eq "\"stage\": \"(ready|idle)\"" /run/imgbuild/status.json; do sleep 1; done; cat /run/imgbuild/status.json'
+show payload sh -c 'cd /etc/boot-test && stat -c "%n %a %U:%G" payload once; cat payload; cat /var/lib/boot-test/once; ls'
+show payload-unit systemctl show -p ActiveState -p UnitFileState -p Description boot-test.service
+show documents sh -c 'cd /var/lib/cloud/seed/nocloud && stat -c "%n %a" . * && cat meta-data'
+show state sh -c 'ls -A /var/lib/imgbuild; ls -A /run/imgbuild'
+show intruder sh -c 'ls /etc/boot-test/intruder'
+show unit-cycles sh -c 'systemd-analyze verify --man=no default.target 2>&1 | grep -i cycle | head -5'
 show grow journalctl -b -u imgbuild-grow.service -o cat --no-pager
 show grow-time systemctl show imgbuild-grow.service -p Id -p ExecMainStartTimestampMonotonic -p ExecMainExitTimestampMonotonic
 show grub-check sh -c 'head -c 440 /boot/grub/grub.cfg | head -5'

@@ -18,9 +18,14 @@ pub(crate) const PACKAGES_LABEL: &str = "packages";
 
 /// Writes the seed into a folder. With `verify`, the machine also compares its files with what its packages brought.
 pub(crate) fn write(folder: &Path, verify: bool) {
+    write_instance(folder, verify, 1);
+}
+
+/// The same with a number in the instance-id, so that cloud-init takes changed documents for new ones.
+pub(crate) fn write_instance(folder: &Path, verify: bool, instance: u64) {
     std::fs::create_dir_all(folder).unwrap();
     let file = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
-    file("meta-data", &format!("instance-id: {HOST}-1\nlocal-hostname: {HOST}\n"));
+    file("meta-data", &format!("instance-id: {HOST}-{instance}\nlocal-hostname: {HOST}\n"));
     file("network-config", &network());
     file("user-data", &user_data(verify));
 }

@@ -3,6 +3,7 @@
 use crate::checks::{Complaints, filled, healthy, intact};
 use crate::machine::{Lab, tools};
 use crate::seed::PACKAGES_LABEL;
+use crate::seeds;
 use anyhow::{Context as _, Result};
 use imgbuild::base::epoch::Epoch;
 use imgbuild::base::size::GIB;
@@ -14,8 +15,16 @@ use std::path::PathBuf;
 type Test = fn(&Lab) -> Result<Option<String>>;
 
 /// All tests by name.
-pub(crate) const ALL: [(&str, Test); 6] =
-    [("probe", probe), ("bios", bios), ("uefi", uefi), ("secure", secure), ("grow", grow), ("kernel", kernel)];
+pub(crate) const ALL: [(&str, Test); 8] = [
+    ("probe", probe),
+    ("bios", bios),
+    ("uefi", uefi),
+    ("secure", secure),
+    ("grow", grow),
+    ("kernel", kernel),
+    ("seeds", seeds::signed),
+    ("trust", seeds::trusting),
+];
 
 /// The probe guest runs where it must; a probe that never runs would mean software emulation everywhere, unnoticed.
 fn probe(lab: &Lab) -> Result<Option<String>> {

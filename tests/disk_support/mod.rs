@@ -180,6 +180,7 @@ pub(crate) fn plan(root_mib: u64) -> ImagePlan {
         base: Layer::default(),
         role: Layer::default(),
         kernel_arguments: Vec::new(),
+        trust: Vec::new(),
         tools: imgbuild::plan::Tools { repositories: Vec::new(), suite: "trixie".into(), packages: Vec::new() },
         disk,
     }

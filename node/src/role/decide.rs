@@ -61,23 +61,7 @@ pub(super) fn decide(wanted: &[Unit], pending: &Pending, seen: &BTreeMap<String,
             steps.push(Step::Stop(unit.name.clone()));
         }
     }
-    for effect in units {
-        let restart = |unit: &String| pending.effects.contains(&Effect::Restart(unit.clone()));
-        let idle = |unit: &String| wanted.iter().any(|other| other.name == *unit && !other.run);
-        match effect {
-            // A restart reloads, and what must not run is restarted by nobody; striking out is all that is left.
-            Effect::Reload(unit) if restart(unit) && !idle(unit) => {}
-            other => steps.push(Step::Entailed(other.clone())),
-        }
-    }
-    for effect in pending.effects.iter() {
-        if let Effect::Reload(unit) = effect
-            && !steps.contains(&Step::Entailed(effect.clone()))
-            && !unit.is_empty()
-        {
-            steps.push(Step::Entailed(effect.clone()));
-        }
-    }
+    steps.extend(units.into_iter().cloned().map(Step::Entailed));
     for unit in wanted.iter().filter(|unit| unit.run) {
         let state = state(unit);
         if state.load != "loaded" {

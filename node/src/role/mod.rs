@@ -25,16 +25,11 @@ const START: &str = "60";
 /// Never ends.
 pub(crate) fn run() -> Result<(), String> {
     let places = Places::new("/");
-    let mut told = String::new();
+    let (mut told, mut told_steps) = (String::new(), String::new());
     let mut pause = PAUSES[0];
     loop {
-        let said = match pass(&places) {
-            Ok(report) => {
-                status::write(&places, &report)?;
-                report
-            }
-            Err(why) => status::Report::failed(why),
-        };
+        let said = pass(&places, &mut told_steps).unwrap_or_else(status::Report::failed);
+        status::write(&places, &said)?;
         let line = said.line();
         if line != told {
             say(said.stage.word(), &line);
@@ -51,22 +46,26 @@ pub(crate) fn run() -> Result<(), String> {
     }
 }
 
-/// Looks, acts, looks again.
-fn pass(places: &Places) -> Result<status::Report, String> {
+/// Looks, acts, looks again. Attempts are told of once, however often they are repeated.
+fn pass(places: &Places, told: &mut String) -> Result<status::Report, String> {
     let Some(manifest) = install::installed(places)? else { return Ok(status::Report::idle(places)) };
     let pending = Pending::read(places)?;
     let names: Vec<&str> = manifest.units.iter().map(|unit| unit.name.as_str()).collect();
     let steps = decide(&manifest.units, &pending, &units::states(&names)?);
     let mut failures = Vec::new();
-    if !steps.is_empty() {
-        let text: Vec<String> = steps.iter().map(ToString::to_string).collect();
-        say("role", &text.join(", "));
+    let text = steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let news = text != *told;
+    if news && !text.is_empty() {
+        say("role", &text);
     }
+    *told = text;
     for step in &steps {
         match act(step) {
             Ok(()) => settle(places, step)?,
             Err(why) => {
-                say("failed", &format!("{step}: {why}"));
+                if news {
+                    say("failed", &format!("{step}: {why}"));
+                }
                 failures.push(format!("{step}: {why}"));
             }
         }

@@ -43,7 +43,7 @@ impl Signer {
 
 fn padded(bytes: &[u8]) -> String {
     let mut text = base64::encode_unpadded(bytes);
-    while text.len() % 4 != 0 {
+    while !text.len().is_multiple_of(4) {
         text.push('=');
     }
     text

@@ -59,6 +59,7 @@ pub(crate) fn run() -> Result<(), String> {
                 refuse(&places, &name, &reason)?;
             }
         }
+        keep_copies(&places, &found)?;
     }
     let Some((name, accepted)) = best(found) else {
         let installed = install::installed(&places)?;
@@ -124,6 +125,7 @@ pub(crate) fn apply(source: Option<&str>) -> Result<(), String> {
                 }
             }
         }
+        keep_copies(&places, &found)?;
         let outcome = match best(found) {
             Some((_, Accepted::Plain(_))) => {
                 Err("a seed without a manifest takes effect at a restart alone".to_owned())
@@ -138,6 +140,21 @@ pub(crate) fn apply(source: Option<&str>) -> Result<(), String> {
         say("seed", "cloud-init's documents changed: users, names and network follow at the next restart");
     }
     process::run(&["systemctl", "--no-block", "restart", "imgbuild-role.service"], "")
+}
+
+/// Says whether a folder would be accepted by a new machine with this network card and an image that trusts these keys;
+/// asks nothing of the machine it runs on.
+pub(crate) fn check(folder: &str, mac: &str, trusted: &[&str]) -> Result<(), String> {
+    let trusted = trusted.iter().map(|path| key(Path::new(path))).collect::<Result<Vec<_>, _>>()?;
+    let known = Known { trusted, macs: [mac.to_owned()].into(), ..Known::default() };
+    let stage = std::env::temp_dir().join(format!("imgbuild-node-check-{}", std::process::id()));
+    let judged = copy::copy(Path::new(folder), &stage, copy::SEED).and_then(|volume| judge::judge(volume, &known));
+    files::remove_folder(&stage)?;
+    match judged? {
+        Accepted::Signed(verified) => say("seed", &format!("{} would be accepted", title(&verified.manifest))),
+        Accepted::Plain(_) => say("seed", "it is not signed: cloud-init would get its documents"),
+    }
+    Ok(())
 }
 
 /// Whoever installs is alone.
@@ -256,9 +273,21 @@ fn refuse(places: &Places, name: &str, reason: &str) -> Result<(), String> {
 
 /// Removes the copies.
 fn clear(places: &Places) -> Result<(), String> {
+    keep_copies(places, &[])
+}
+
+/// Removes the copies of all volumes but these: they lie in memory.
+fn keep_copies(places: &Places, found: &[(String, Accepted)]) -> Result<(), String> {
+    let kept = |path: &Path| {
+        found.iter().any(|(_, accepted)| match accepted {
+            Accepted::Signed(verified) => verified.volume.folder == path,
+            Accepted::Plain(volume) => volume.folder == path,
+        })
+    };
     for entry in fs::read_dir(places.run("")).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with("seed-") {
-            files::remove_folder(&entry.path())?;
+        let path = entry.path();
+        if entry.file_name().to_string_lossy().starts_with("seed-") && !kept(&path) {
+            files::remove_folder(&path)?;
         }
     }
     Ok(())

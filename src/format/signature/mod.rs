@@ -187,6 +187,13 @@ impl Signer {
     }
 }
 
+/// Fingerprint (`SHA256:...`) and line (without comment) of a file's only OpenSSH key, when that is one of Ed25519:
+/// the one kind that guests verify.
+#[must_use]
+pub fn only_ed25519(text: &str) -> Option<(String, String)> {
+    ssh::only_ed25519(text)
+}
+
 /// Whose a signature claims to be. For OpenSSH's, which carries its key, also whether it fits the bytes.
 ///
 /// # Errors

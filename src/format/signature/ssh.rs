@@ -104,6 +104,16 @@ pub(super) fn name(key: &KeyData) -> String {
     format!("{kind} key {}", key.fingerprint(HashAlg::Sha256))
 }
 
+/// The only Ed25519 key of a text: fingerprint, and its line without comment.
+pub(super) fn only_ed25519(text: &str) -> Option<(String, String)> {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let (line, None) = (lines.next()?, lines.next()) else { return None };
+    let mut key = PublicKey::from_openssh(line).ok().filter(|key| key.algorithm() == Algorithm::Ed25519)?;
+    key.set_comment("");
+    let line = key.to_openssh().ok()?.trim_end().to_owned();
+    Some((key.fingerprint(HashAlg::Sha256).to_string(), line))
+}
+
 fn read(signature: &str) -> Result<SshSig, SignatureError> {
     let signature = SshSig::from_pem(signature).map_err(|error| SignatureError::Malformed(error.to_string()))?;
     if signature.namespace() == NAMESPACE {

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use wanted::Wanted;
 
 /// Raised whenever the same inputs give other layers or other images: what older builders made is then made anew.
-const CONTENTS_VERSION: u32 = 3;
+const CONTENTS_VERSION: u32 = 4;
 
 /// What may happen to the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -114,6 +114,7 @@ fn plan(name: &str, base: &[&str], role: &[&str]) -> ImagePlan {
         base: layer(base),
         role: layer(role),
         kernel_arguments: Vec::new(),
+        trust: Vec::new(),
         tools: Tools {
             repositories: vec![repository("debian")],
             suite: text("trixie"),

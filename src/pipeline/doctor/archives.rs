@@ -36,6 +36,7 @@ pub(super) fn archives(settings: &Settings, repositories: &BTreeMap<String, Stri
     let selection = Selection {
         recipe: None,
         kernel: None,
+        trust: Vec::new(),
         parameters: BTreeMap::new(),
         repositories: repositories.clone(),
         locked: false,
