@@ -58,9 +58,9 @@ impl Bench {
         let signers = self.folder.path().join("signers");
         let line = key(number).public_key().to_openssh().unwrap();
         std::fs::write(&signers, format!("imgbuild namespaces=\"{namespace}\" {line}\n")).unwrap();
-        let run = Run::new("sh").arg("-c").arg(
-            "exec ssh-keygen -Y verify -f \"$0\" -I imgbuild -n \"$1\" -s \"$2.sig\" <\"$2\"",
-        );
+        let run = Run::new("sh")
+            .arg("-c")
+            .arg("exec ssh-keygen -Y verify -f \"$0\" -I imgbuild -n \"$1\" -s \"$2.sig\" <\"$2\"");
         Some(run.arg(&signers).arg(namespace).arg(folder.join(file)).run().is_ok())
     }
 }
@@ -73,10 +73,8 @@ fn good_seed_is_good_for_guest_and_ssh_keygen() {
     assert_eq!(said, "imgbuild-node: [seed] generation 7 of node1 in the cluster boot would be accepted\n");
     let trusting = bench.said(&folder, seed::MAC, &[bench.public(OWNER)]).unwrap();
     assert_eq!(trusting, said);
-    let files = [
-        (CLUSTER, "imgbuild/manifest.json", "imgbuild-seed"),
-        (OWNER, "imgbuild/cluster.pub", "imgbuild-cluster"),
-    ];
+    let files =
+        [(CLUSTER, "imgbuild/manifest.json", "imgbuild-seed"), (OWNER, "imgbuild/cluster.pub", "imgbuild-cluster")];
     for (number, file, namespace) in files {
         match bench.keygen(&folder, number, file, namespace) {
             Some(good) => assert!(good, "{file}"),

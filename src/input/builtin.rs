@@ -23,6 +23,36 @@ pub(super) const BUILTIN: &[(&str, &[u8])] = &[
     ),
     ("recipes/debian-trixie/tree/etc/locale.conf", include_bytes!("../../recipes/debian-trixie/tree/etc/locale.conf")),
     (
+        "recipes/debian-trixie/tree/etc/systemd/system/cloud-config.service.d/10-imgbuild.conf",
+        include_bytes!("../../recipes/debian-trixie/tree/etc/systemd/system/cloud-config.service.d/10-imgbuild.conf"),
+    ),
+    (
+        "recipes/debian-trixie/tree/etc/systemd/system/cloud-final.service.d/10-imgbuild.conf",
+        include_bytes!("../../recipes/debian-trixie/tree/etc/systemd/system/cloud-final.service.d/10-imgbuild.conf"),
+    ),
+    (
+        "recipes/debian-trixie/tree/etc/systemd/system/cloud-init-local.service.d/10-imgbuild.conf",
+        include_bytes!(
+            "../../recipes/debian-trixie/tree/etc/systemd/system/cloud-init-local.service.d/10-imgbuild.conf"
+        ),
+    ),
+    (
+        "recipes/debian-trixie/tree/etc/systemd/system/cloud-init-main.service.d/10-imgbuild.conf",
+        include_bytes!(
+            "../../recipes/debian-trixie/tree/etc/systemd/system/cloud-init-main.service.d/10-imgbuild.conf"
+        ),
+    ),
+    (
+        "recipes/debian-trixie/tree/etc/systemd/system/cloud-init-network.service.d/10-imgbuild.conf",
+        include_bytes!(
+            "../../recipes/debian-trixie/tree/etc/systemd/system/cloud-init-network.service.d/10-imgbuild.conf"
+        ),
+    ),
+    (
+        "recipes/debian-trixie/tree/etc/systemd/system/cloud-init.service.d/10-imgbuild.conf",
+        include_bytes!("../../recipes/debian-trixie/tree/etc/systemd/system/cloud-init.service.d/10-imgbuild.conf"),
+    ),
+    (
         "recipes/debian-trixie/tree/etc/systemd/system/systemd-networkd-wait-online.service.d/90-imgbuild.conf",
         include_bytes!(
             "../../recipes/debian-trixie/tree/etc/systemd/system/systemd-networkd-wait-online.service.d/90-imgbuild.conf"
@@ -31,6 +61,14 @@ pub(super) const BUILTIN: &[(&str, &[u8])] = &[
     (
         "recipes/debian-trixie/tree/usr/lib/systemd/system/imgbuild-grow.service",
         include_bytes!("../../recipes/debian-trixie/tree/usr/lib/systemd/system/imgbuild-grow.service"),
+    ),
+    (
+        "recipes/debian-trixie/tree/usr/lib/systemd/system/imgbuild-role.service",
+        include_bytes!("../../recipes/debian-trixie/tree/usr/lib/systemd/system/imgbuild-role.service"),
+    ),
+    (
+        "recipes/debian-trixie/tree/usr/lib/systemd/system/imgbuild-seed.service",
+        include_bytes!("../../recipes/debian-trixie/tree/usr/lib/systemd/system/imgbuild-seed.service"),
     ),
     (
         "recipes/keyrings/debian-archive-bookworm.asc",

@@ -49,7 +49,11 @@ pub(crate) fn signed(lab: &Lab) -> Result<Option<String>> {
     let report = machine.boot(DISK)?;
     healthy(&report, Firmware::Bios)?;
     installed(&report, 3, 3, &machine.console())?;
-    refused(&report, &machine.console(), ["it is not signed, and this machine belongs to the cluster boot"].into_iter())?;
+    refused(
+        &report,
+        &machine.console(),
+        ["it is not signed, and this machine belongs to the cluster boot"].into_iter(),
+    )?;
     let count = requests.load(Ordering::SeqCst);
     anyhow::ensure!(count == 0, "the machine asked the hypervisor's address {count} times");
     // The twin: whoever asks is counted.
@@ -146,7 +150,8 @@ fn installed(report: &Report, generation: u64, instance: u64, console: &str) -> 
     let state = report.text("state");
     let left = state.lines().any(|line| line.starts_with("next") || line.starts_with("seed-"));
     c.expect(!left, || format!("copies are left: {state}"));
-    let ready = format!("imgbuild-node: [ready] role base ready: boot-test.service active (running) (generation {generation})");
+    let ready =
+        format!("imgbuild-node: [ready] role base ready: boot-test.service active (running) (generation {generation})");
     c.expect(console.contains(&ready), || format!("the console does not say `{ready}`"));
     complaints.finish(report)
 }
@@ -159,8 +164,7 @@ fn refused<'a>(report: &Report, console: &str, reasons: impl Iterator<Item = &'a
         complaints.expect(lines.iter().any(|line| line.contains(reason)), || {
             format!("the console does not say `{reason}`, but:\n{}", lines.join("\n"))
         });
-        complaints
-            .expect(report.text("role").contains(reason), || format!("the status does not say `{reason}`"));
+        complaints.expect(report.text("role").contains(reason), || format!("the status does not say `{reason}`"));
     }
     complaints.finish(report)
 }

@@ -90,11 +90,7 @@ pub(crate) fn write(folder: &Path, order: &Order) {
             .iter()
             .map(|name| {
                 let bytes = std::fs::read(folder.join(name)).unwrap();
-                Document {
-                    name: (*name).to_owned(),
-                    sha256: Digest::of(&bytes).to_string(),
-                    size: bytes.len() as u64,
-                }
+                Document { name: (*name).to_owned(), sha256: Digest::of(&bytes).to_string(), size: bytes.len() as u64 }
             })
             .collect(),
         files,
