@@ -104,3 +104,32 @@ fn damaged_and_foreign_seeds_are_refused_by_both() {
     std::fs::write(folder.join("imgbuild/files/etc/more"), "").unwrap();
     refused(seed::MAC, &[], "`imgbuild/files/etc/more` lies on it and is not in its manifest");
 }
+
+/// What the builder writes of every example cluster is what the guest accepts.
+#[test]
+fn seeds_of_the_examples_are_accepted_by_their_machines_and_by_no_other() {
+    let bench = Bench::new();
+    let project = bench.folder.path().join("project");
+    std::fs::create_dir(&project).unwrap();
+    let imgbuild =
+        |words: &[&str]| Run::new(env!("CARGO_BIN_EXE_imgbuild")).arg("-C").arg(&project).args(words).run().unwrap();
+    let mut count = 0;
+    for cluster in ["balancers", "frontends", "six-nodes"] {
+        imgbuild(&["seed", cluster, "--form", "folder"]);
+        let seeds = project.join("out/clusters").join(cluster).join("seeds");
+        for entry in std::fs::read_dir(&seeds).unwrap() {
+            let folder = entry.unwrap().path();
+            if !folder.is_dir() {
+                continue;
+            }
+            let text = std::fs::read(folder.join("imgbuild/manifest.json")).unwrap();
+            let manifest: imgbuild::format::seed::Manifest = serde_json::from_slice(&text).unwrap();
+            let said = bench.said(&folder, &manifest.node.macs[0], &[]).unwrap();
+            assert!(said.ends_with("would be accepted\n"), "{said}");
+            let other = bench.said(&folder, "52:54:00:99:99:99", &[]).unwrap_err();
+            assert!(other.contains("it is of another node"), "{other}");
+            count += 1;
+        }
+    }
+    assert!(count >= 16, "{count} seeds");
+}

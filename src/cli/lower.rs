@@ -110,7 +110,9 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
                 typed::SeedForm::Folder => meant::SeedForm::Folder,
             },
         }),
-        Verb::Check { cluster, selection: chosen } => Command::Check { cluster, selection: selection(chosen, around, &here)? },
+        Verb::Check { cluster, selection: chosen } => {
+            Command::Check { cluster, selection: selection(chosen, around, &here)? }
+        }
         Verb::Lock(typed::Lock { verb: Some(typed::LockVerb::Diff(chosen)), .. }) => {
             Command::LockDiff { selection: selection(chosen, around, &here)? }
         }
@@ -141,7 +143,9 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
             }
         }
         Verb::MachineTools(chosen) => Command::MachineTools { selection: selection(chosen, around, &here)? },
-        Verb::Shell(shell) => Command::Shell { name: shell.name, selection: selection(shell.selection, around, &here)? },
+        Verb::Shell(shell) => {
+            Command::Shell { name: shell.name, selection: selection(shell.selection, around, &here)? }
+        }
         Verb::Inspect { file } => {
             let (image, path) = within(&file).filter(|_| !here(&file).exists()).unzip();
             Command::Inspect { file: here(image.as_deref().unwrap_or(&file)), path }

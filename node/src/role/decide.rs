@@ -15,7 +15,7 @@ pub(super) enum Step {
     Retire(String),
     /// A unit that an earlier generation ran and this one does too: nothing is done to it.
     Strike(String),
-    /// A unit that must not run is disabled and stopped.
+    /// A unit that is not systemd's to start is disabled and stopped.
     Stop(String),
     /// A unit is started at boot from now on.
     Enable(String),
@@ -43,7 +43,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// The steps, in order: what changed files entail, what must not run, then what must, in the manifest's order.
+/// The steps, in order: what changed files entail, what is not systemd's to start, then what is, in the manifest's order.
 pub(super) fn decide(wanted: &[Unit], pending: &Pending, seen: &BTreeMap<String, State>) -> Vec<Step> {
     let mut steps = Vec::new();
     let (units, others): (Vec<_>, Vec<_>) =
@@ -55,9 +55,7 @@ pub(super) fn decide(wanted: &[Unit], pending: &Pending, seen: &BTreeMap<String,
     }
     let state = |unit: &Unit| seen.get(&unit.name).cloned().unwrap_or_default();
     for unit in wanted.iter().filter(|unit| !unit.run) {
-        let state = state(unit);
-        let rests = matches!(state.active.as_str(), "inactive" | "failed") && state.file != "enabled";
-        if state.load == "loaded" && !rests {
+        if state(unit).file == "enabled" {
             steps.push(Step::Stop(unit.name.clone()));
         }
     }
@@ -90,9 +88,7 @@ pub(super) fn waiting(wanted: &[Unit], pending: &Pending, seen: &BTreeMap<String
             (true, "loaded") => format!("{} is {} ({})", unit.name, state.active, state.sub),
             (true, "not-found") => format!("{} is not in this image", unit.name),
             (true, load) => format!("{} is {load}", unit.name),
-            (false, "loaded") if !matches!(state.active.as_str(), "inactive" | "failed") => {
-                format!("{} still is {}", unit.name, state.active)
-            }
+            (false, _) if state.file == "enabled" => format!("{} still is enabled", unit.name),
             (false, _) => continue,
         };
         reasons.push(reason);

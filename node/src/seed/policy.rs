@@ -31,7 +31,7 @@ const DENIED: [(&str, &str); 21] = [
 ];
 
 /// Units whose files a payload may not touch: they decide what is believed.
-const OWN_UNITS: [&str; 2] = ["imgbuild-", "cloud-"];
+const OWN_UNITS: [&str; 4] = ["imgbuild-seed.", "imgbuild-role.", "imgbuild-grow.", "cloud-"];
 
 /// Refuses a path that no payload may write, with the reason.
 pub(super) fn check(path: &str) -> Result<(), String> {
@@ -72,6 +72,7 @@ mod tests {
             "/var/lib/pacemaker/cib/cib.xml",
             "/usr/local/share/ca-certificates/cluster.crt",
             "/etc/sysctl.d/90-x.conf",
+            "/etc/systemd/system/imgbuild-firewall.service",
             "/etc/ssh/ssh_host_ed25519_key",
         ] {
             check(path).unwrap();

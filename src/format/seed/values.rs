@@ -132,6 +132,7 @@ pub enum Effect {
 pub struct Unit {
     /// Its name, with the suffix.
     pub name: String,
-    /// Whether it runs: enabled, started, kept so. Otherwise it is disabled and stopped.
+    /// Whether it runs: enabled, started, kept so. Otherwise it is disabled, and stopped if it was not: another than systemd
+    /// may start it then, as Pacemaker does.
     pub run: bool,
 }

@@ -88,6 +88,19 @@ fn failed_units_are_tried_again_and_starting_ones_left_alone() {
     assert_eq!(reasons, ["a.service is failed ()", "b.service is activating ()", "c.service is not in this image"]);
 }
 
+#[test]
+fn unit_of_another_manager_is_disabled_once_and_left_alone_then() {
+    let wanted = [unit("haproxy.service", false)];
+    let steps = |active: &str, file: &str| {
+        let seen = BTreeMap::from([("haproxy.service".to_owned(), state(active, file))]);
+        let reasons = waiting(&wanted, &Pending::default(), &seen);
+        (decide(&wanted, &Pending::default(), &seen), reasons)
+    };
+    let stop = Step::Stop("haproxy.service".to_owned());
+    assert_eq!(steps("active", "enabled"), (vec![stop], vec!["haproxy.service still is enabled".to_owned()]));
+    assert_eq!(steps("active", "disabled"), (vec![], vec![]));
+}
+
 const NAMES: [&str; 4] = ["a.service", "b.service", "c.service", "d.service"];
 
 fn worlds() -> impl Strategy<Value = (World, Vec<Unit>)> {
