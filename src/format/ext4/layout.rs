@@ -60,14 +60,31 @@ pub(super) struct Superblock {
     pub s_default_mount_opts: U32,
     pub s_first_meta_bg: U32,
     pub s_mkfs_time: U32,
-    pub s_jnl_blocks: [u8; 68],
+    /// Copy of the journal's `i_block`, then the upper and the lower half of its size.
+    pub s_jnl_blocks: [u8; 60],
+    pub s_jnl_size_high: U32,
+    pub s_jnl_size_lo: U32,
     pub s_blocks_count_hi: U32,
     pub s_r_blocks_count_hi: U32,
     pub s_free_blocks_count_hi: U32,
     pub s_min_extra_isize: U16,
     pub s_want_extra_isize: U16,
     pub s_flags: U32,
-    pub between: [u8; 268],
+    pub s_raid_stride: U16,
+    pub s_mmp_interval: U16,
+    pub s_mmp_block: [U32; 2],
+    pub s_raid_stripe_width: U32,
+    pub s_log_groups_per_flex: u8,
+    pub s_checksum_type: u8,
+    pub s_reserved_pad: U16,
+    pub s_kbytes_written: [U32; 2],
+    pub between: [u8; 200],
+    pub s_overhead_clusters: U32,
+    pub s_backup_bgs: [U32; 2],
+    pub s_encrypt_algos: [u8; 4],
+    pub s_encrypt_pw_salt: [u8; 16],
+    pub s_lpf_ino: U32,
+    pub s_prj_quota_inum: U32,
     pub s_checksum_seed: U32,
     pub rest: [u8; 392],
     pub s_checksum: U32,
@@ -208,6 +225,8 @@ const _: () = assert!(std::mem::offset_of!(Superblock, s_uuid) == 0x68);
 const _: () = assert!(std::mem::offset_of!(Superblock, s_hash_seed) == 0xec);
 const _: () = assert!(std::mem::offset_of!(Superblock, s_desc_size) == 0xfe);
 const _: () = assert!(std::mem::offset_of!(Superblock, s_blocks_count_hi) == 0x150);
+const _: () = assert!(std::mem::offset_of!(Superblock, s_log_groups_per_flex) == 0x174);
+const _: () = assert!(std::mem::offset_of!(Superblock, s_overhead_clusters) == 0x248);
 const _: () = assert!(std::mem::offset_of!(Superblock, s_checksum_seed) == 0x270);
 const _: () = assert!(std::mem::offset_of!(Superblock, s_checksum) == 0x3fc);
 const _: () = assert!(size_of::<GroupDescriptor>() == 64);

@@ -1,4 +1,4 @@
-//! ext4, read only: `mke2fs` of the tools root writes it.
+//! ext4, written whole from a sorted list of names (see [`write`](mod@write)), and read.
 //!
 //! ```text
 //! byte 1024    superblock                                  crc32c over itself
@@ -22,6 +22,7 @@ mod inode;
 mod layout;
 mod read;
 mod walk;
+pub mod write;
 
 pub use attributes::Attribute;
 pub use directory::DirectoryEntry;
