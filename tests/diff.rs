@@ -27,7 +27,7 @@ const ROOT_OFFSET: u64 = LVM_OFFSET + (1 << 20);
 fn compose(tools: &Chroot, plan: &ImagePlan, tree: &Tree, work: &Path, epoch: Epoch) -> DiskImage {
     fs::create_dir_all(work).unwrap();
     let boot = imgbuild::boot::prepare(plan, tree, tools, work).unwrap();
-    disk::compose(&plan.disk, tree, &boot, tools, work, epoch, &Silent).unwrap()
+    disk::compose(&plan.disk, tree, &boot, epoch, &Silent).unwrap()
 }
 
 fn shown(comparison: &Comparison) -> Vec<String> {
@@ -50,7 +50,7 @@ struct Pair {
     first: PathBuf,
 }
 
-/// A raw image to compare with, or nothing where there is no `mke2fs`.
+/// A raw image to compare with, or nothing where there is no GRUB to boot with.
 fn pair(test: &str) -> Option<Pair> {
     let tools = tools(test)?;
     let folder = tempfile::Builder::new().tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();

@@ -27,7 +27,7 @@ const ROOT_OFFSET: u64 = LVM_OFFSET + (1 << 20);
 fn compose(tools: &Chroot, plan: &ImagePlan, tree: &Tree, work: &Path) -> DiskImage {
     fs::create_dir_all(work).unwrap();
     let boot = imgbuild::boot::prepare(plan, tree, tools, work).unwrap();
-    disk::compose(&plan.disk, tree, &boot, tools, work, EPOCH, &Silent).unwrap()
+    disk::compose(&plan.disk, tree, &boot, EPOCH, &Silent).unwrap()
 }
 
 struct Example {
@@ -312,22 +312,18 @@ fn volumes_and_attributes_that_do_not_fit_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut tree = tree(&folder.path().join("tree"));
     let boot = imgbuild::boot::prepare(&plan(64), &tree, &tools, folder.path()).unwrap();
-    let refused = |tree: &Tree, name: &str| {
-        let work = folder.path().join(name);
-        fs::create_dir(&work).unwrap();
-        disk::compose(&plan(16).disk, tree, &boot, &tools, &work, EPOCH, &Silent).unwrap_err()
-    };
+    let refused = |tree: &Tree| disk::compose(&plan(16).disk, tree, &boot, EPOCH, &Silent).unwrap_err();
     fs::write(folder.path().join("tree/boot/big"), vec![7; 20 << 20]).unwrap();
     let mut big = tree.entries[3].clone();
     (big.path, big.kind) = (b"boot/big".to_vec(), Kind::File { size: 20 << 20 });
     tree.entries.insert(2, big);
-    let error = refused(&tree, "small");
-    assert_eq!(error.to_string(), "volume `root` has 16 MiB, its files need more than 27 MiB");
+    let error = refused(&tree);
+    assert_eq!(error.to_string(), "volume `root` has 16 MiB, its files need 27 MiB");
     let hint = "give volume `root` a larger `size` in the recipe or in the role";
     assert_eq!(imgbuild::base::hint::hints(&error), [hint]);
     tree.entries.remove(2);
     tree.entries[1].xattrs.push(("system.posix_acl_access".to_owned(), vec![2, 0, 0, 0]));
-    let said = format!("{:#}", refused(&tree, "attribute"));
+    let said = format!("{:#}", refused(&tree));
     assert!(said.contains("`/boot` has the extended attribute `system.posix_acl_access`"), "{said}");
 }
 

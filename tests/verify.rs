@@ -49,7 +49,7 @@ fn project(test: &str) -> Option<Project> {
     tree.check().unwrap();
     fs::create_dir(here.join("work")).unwrap();
     let boot = imgbuild::boot::prepare(&image, &tree, &tools, &here.join("work")).unwrap();
-    let disk = imgbuild::disk::compose(&image.disk, &tree, &boot, &tools, &here.join("work"), EPOCH, &Silent).unwrap();
+    let disk = imgbuild::disk::compose(&image.disk, &tree, &boot, EPOCH, &Silent).unwrap();
     let pin = |name: &str| Pin {
         name: name.to_owned(),
         version: "1.2-3".to_owned(),

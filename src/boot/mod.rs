@@ -4,7 +4,7 @@ mod prepare;
 mod tools;
 
 pub use prepare::prepare;
-pub use tools::{Call, Feed, Tools};
+pub use tools::{Call, Tools};
 
 /// What firmware reads before the root filesystem.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

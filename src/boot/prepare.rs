@@ -132,7 +132,7 @@ fn core_img(disk: &Disk, folder: &str, tools: &dyn Tools, work: &Path) -> Result
     let fixed = ["-O", "i386-pc", "-d", MODULES_FOLDER, "-p", &prefix, "-o", "core.img"];
     let arguments = fixed.iter().chain(MODULES).map(|&argument| argument.to_owned()).collect();
     let call = Call { program: "grub-mkimage", arguments, environment: Vec::new(), folder: work };
-    tools.run(&call, None).context("making GRUB's core.img")?;
+    tools.run(&call).context("making GRUB's core.img")?;
     files::read(&work.join("core.img"), LOADER_BYTES)
 }
 

@@ -107,7 +107,7 @@ const SUSPECTS: &[(&str, fn(&Difference) -> bool)] = &[
         ["s_mnt_count", "s_mtime", "s_last_mounted", "the journal"].iter().any(|word| d.what.contains(word))
     }),
     (
-        "the order of files: folders were read as the host's filesystem gave them, or another mke2fs made the filesystem",
+        "the order of files: folders were read as the host's filesystem gave them, or another version of imgbuild laid out the filesystem",
         |d| {
             ["place in the folder", "inode number", "blocks of", "order of the entries"]
                 .iter()

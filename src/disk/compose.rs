@@ -7,26 +7,22 @@ use crate::base::epoch::Epoch;
 use crate::base::progress::{Progress, Unit};
 use crate::base::size::{EXTENT, SECTOR};
 use crate::base::tree::{Kind, Tree};
-use crate::boot::{BootFiles, Tools};
+use crate::boot::BootFiles;
 use crate::format::{Run, fat, gpt, grub, lvm, swap};
 use crate::plan::{Disk, Filesystem, Partition, PartitionRole, Volume};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use std::fs::File;
-use std::path::Path;
 
 /// Label of the ESP.
 const ESP_LABEL: &str = "ESP";
 
-/// Fills the plan's disk: one ext4 per volume in a file of `work` (which must outlive the image), the rest in memory.
+/// Fills the plan's disk. The contents of files are read when the image is: the tree must outlive it.
 ///
 /// # Errors
-/// When a volume is too small for its part of the tree, a mount point is missing, or a tool fails.
+/// When a volume is too small for its part of the tree, a mount point is missing, or something would be lost.
 pub fn compose(
     plan: &Disk,
     tree: &Tree,
     boot: &BootFiles,
-    tools: &dyn Tools,
-    work: &Path,
     epoch: Epoch,
     progress: &dyn Progress,
 ) -> Result<DiskImage> {
@@ -61,9 +57,9 @@ pub fn compose(
     let total =
         members.iter().flatten().map(|member| if let Kind::File { size } = member.kind { size } else { 0 }).sum();
     let phase = progress.phase("filesystems", total, Unit::Bytes);
-    let filler = Filler { contents: &tree.contents, tools, work, epoch, progress, phase: &phase };
-    for (volume, file) in fill_all(&filler, &plan.volume_group.volumes, &members)? {
-        image.add_file(place(volume), volume.extents.bytes().0, file);
+    let filler = Filler { contents: &tree.contents, epoch, phase: &phase };
+    for (volume, filesystem) in fill_all(&filler, &plan.volume_group.volumes, &members)? {
+        image.add_image(place(volume), filesystem);
     }
     let image = image.seal()?;
     // Our own readers see it first: cheap, and what they refuse would not boot.
@@ -76,7 +72,7 @@ fn fill_all<'a>(
     filler: &Filler<'_>,
     volumes: &'a [Volume],
     members: &[Vec<Member<'_>>],
-) -> Result<Vec<(&'a Volume, File)>> {
+) -> Result<Vec<(&'a Volume, DiskImage)>> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = volumes
             .iter()
@@ -84,7 +80,7 @@ fn fill_all<'a>(
             .filter(|(volume, _)| volume.filesystem == Filesystem::Ext4)
             .map(|(volume, members)| (volume, scope.spawn(move || filler.fill(volume, members))))
             .collect();
-        let join = |(volume, thread): (&'a Volume, std::thread::ScopedJoinHandle<'_, Result<File>>)| {
+        let join = |(volume, thread): (&'a Volume, std::thread::ScopedJoinHandle<'_, Result<DiskImage>>)| {
             let filled =
                 thread.join().map_err(|_| anyhow!("the thread that fills volume `{}` ended early", volume.name))?;
             Ok((volume, filled?))

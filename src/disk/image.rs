@@ -1,10 +1,11 @@
 //! The finished disk as sparse extents, readable at any offset by any number of threads.
 
+use crate::base::files;
 use crate::format::{ReadAt, usize_of};
 use anyhow::{Result, bail};
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A disk's bytes: extents in order, gaps are zeros.
@@ -32,8 +33,35 @@ pub struct Extent {
 pub enum Source {
     /// From memory (partition tables, metadata).
     Bytes(Arc<[u8]>),
-    /// From a (sparse) file, from this offset on.
-    File(Arc<File>, u64),
+    /// From a file, which is opened when it is read: there are more of them than may be open at a time.
+    Contents {
+        /// Its path.
+        path: Arc<Path>,
+        /// Where in it the extent begins.
+        from: u64,
+        /// How long the whole file is; another length means that it is another file by now.
+        size: u64,
+    },
+}
+
+impl Source {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match self {
+            Self::Bytes(bytes) => buffer.copy_from_slice(&bytes[usize_of(offset)..][..buffer.len()]),
+            Self::Contents { path, from, size } => {
+                let failed = |error: anyhow::Error| io::Error::other(format!("{error:#}"));
+                let file = files::open(path).map_err(failed)?;
+                let found = file.metadata()?.len();
+                if found != *size {
+                    let text = format!("{} has {found} bytes, {size} were expected", path.display());
+                    return Err(io::Error::other(text));
+                }
+                file.read_exact_at(buffer, from + offset)
+                    .map_err(|error| io::Error::new(error.kind(), format!("reading {}: {error}", path.display())))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Extent {
@@ -51,9 +79,16 @@ impl DiskImage {
         }
     }
 
-    /// Adds a whole file of this length.
-    pub fn add_file(&mut self, offset: u64, length: u64, file: File) {
-        self.extents.push(Extent { offset, length, source: Source::File(Arc::new(file), 0) });
+    /// Adds `length` bytes of a file of `size` bytes, from byte `from` on.
+    pub fn add_contents(&mut self, offset: u64, length: u64, path: Arc<Path>, from: u64, size: u64) {
+        if length > 0 {
+            self.extents.push(Extent { offset, length, source: Source::Contents { path, from, size } });
+        }
+    }
+
+    /// Adds all of another image, such as a volume's.
+    pub fn add_image(&mut self, offset: u64, image: Self) {
+        self.extents.extend(image.extents.into_iter().map(|extent| Extent { offset: offset + extent.offset, ..extent }));
     }
 
     /// Sorts the extents and checks that they lie within the disk and share no byte.
@@ -76,22 +111,10 @@ impl DiskImage {
         }
     }
 
-    /// Whether a range may hold anything but zeros: cheap, asks the host's filesystem for holes, never wrong with `false`.
+    /// Whether a range may hold anything but zeros: cheap, never wrong with `false`.
     #[must_use]
     pub fn may_hold_data(&self, offset: u64, length: u64) -> bool {
-        self.overlapping(offset, offset + length).any(|extent| match &extent.source {
-            Source::Bytes(_) => true,
-            Source::File(file, start) => {
-                let from = start + offset.max(extent.offset) - extent.offset;
-                let to = start + (offset + length).min(extent.end()) - extent.offset;
-                match rustix::fs::seek(&**file, rustix::fs::SeekFrom::Data(from)) {
-                    Ok(data) => data < to,
-                    // No data from here to the end of the file.
-                    Err(rustix::io::Errno::NXIO) => false,
-                    Err(_) => true,
-                }
-            }
-        })
+        self.overlapping(offset, offset + length).next().is_some()
     }
 
     fn overlapping(&self, from: u64, to: u64) -> impl Iterator<Item = &Extent> {
@@ -112,13 +135,7 @@ impl ReadAt for DiskImage {
         for extent in self.overlapping(offset, end) {
             let (from, to) = (offset.max(extent.offset), end.min(extent.end()));
             let within = usize_of(from - offset)..usize_of(to - offset);
-            let skip = from - extent.offset;
-            match &extent.source {
-                Source::Bytes(bytes) => {
-                    buffer[within].copy_from_slice(&bytes[usize_of(skip)..usize_of(to - extent.offset)])
-                }
-                Source::File(file, start) => file.read_exact_at(&mut buffer[within], start + skip)?,
-            }
+            extent.source.read_at(&mut buffer[within], from - extent.offset)?;
         }
         Ok(())
     }
@@ -130,18 +147,24 @@ mod tests {
 
     #[test]
     fn image_reads_extents_and_zeros_between_them() {
-        let file = tempfile::tempfile().unwrap();
-        file.set_len(1 << 20).unwrap();
-        file.write_all_at(b"data", 500_000).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, b"all of the data").unwrap();
+        let mut inner = DiskImage { size: 1 << 20, extents: vec![] };
+        inner.add_contents(500_000, 7, file.path().into(), 8, 15);
+        inner.add_contents(600_000, 0, file.path().into(), 15, 15);
         let mut image = DiskImage { size: 4 << 20, extents: vec![] };
-        image.add_file(1 << 20, 1 << 20, file);
+        image.add_image(1 << 20, inner);
         image.add_bytes(10, b"head".to_vec());
         let image = image.seal().unwrap();
         assert_eq!(image.read_vec(8, 8).unwrap(), b"\0\0head\0\0");
-        assert_eq!(image.read_vec((1 << 20) + 499_999, 6).unwrap(), b"\0data\0");
+        assert_eq!(image.read_vec((1 << 20) + 499_999, 9).unwrap(), b"\0he data\0");
+        assert_eq!(image.read_vec((1 << 20) + 500_003, 3).unwrap(), b"dat");
         assert!(image.read_vec((4 << 20) - 1, 2).is_err());
         assert!(image.may_hold_data((1 << 20) + 450_000, 100_000));
         assert!(!image.may_hold_data(1 << 21, 1 << 21));
+        std::fs::write(&file, b"all of the data and more").unwrap();
+        let error = image.read_vec((1 << 20) + 499_999, 9).unwrap_err().to_string();
+        assert!(error.ends_with("has 24 bytes, 15 were expected"), "{error}");
     }
 
     #[test]

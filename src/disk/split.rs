@@ -56,7 +56,7 @@ pub(super) fn split<'a>(tree: &'a Tree, volumes: &[Volume]) -> Result<Vec<Vec<Me
             let name = path[above.len() + usize::from(!above.is_empty())..].to_vec();
             members[parent].push(Member { path: name, kind: Kind::Directory, entry });
         }
-        // All names of a file have one owner and mode, the file's: mke2fs would take those of the last name.
+        // All names of a file have one owner and mode, the file's, whatever the last name says.
         let (kind, entry) = match &entry.kind {
             Kind::HardLink { target } => match files.get(target.as_slice()) {
                 Some(file) => (hard_link(&mounts, number, file, within, &mut copies), *file),

@@ -6,7 +6,6 @@ pub mod gpt;
 pub mod grub;
 pub mod iso9660;
 pub mod lvm;
-pub mod pax;
 pub mod qcow2;
 pub mod seed;
 pub mod signature;

@@ -89,10 +89,9 @@ fn needed(client: &Client, store: &Store, plans: &[&BuildPlan], formats: usize) 
         if !base_there {
             made.insert(format!("base {}", plan.base_layer_id), unpacked(&plan.base));
         }
-        // The role's own layer, and all of the root once more in the filesystems.
+        // The role's own layer; filesystems take no room but in the results.
         let (base, role) = (unpacked(&plan.base), unpacked(&plan.role));
-        let bytes = role.bytes.saturating_mul(2).saturating_add(base.bytes);
-        largest = Room { bytes: largest.bytes.max(bytes), files: largest.files.max(role.files) };
+        largest = Room { bytes: largest.bytes.max(role.bytes), files: largest.files.max(role.files) };
         let image = base.bytes.saturating_add(role.bytes) / UNPACKED;
         out.bytes = out.bytes.saturating_add(image.saturating_mul(formats as u64));
         out.files = out.files.saturating_add(formats as u64 + 1);

@@ -131,8 +131,7 @@ fn make(store: &Store, request: &BuildRequest, progress: &dyn Progress) -> Resul
         boot::prepare(image, &assembled.tree, &workshop, &work.folder("boot")?).context("preparing boot files")?;
     drop(phase);
     let composed =
-        disk::compose(&image.disk, &assembled.tree, &boot, &workshop, &work.folder("disk")?, plan.epoch, progress)
-            .context("composing the disk")?;
+        disk::compose(&image.disk, &assembled.tree, &boot, plan.epoch, progress).context("composing the disk")?;
     let mut files = Vec::new();
     for kind in &request.formats {
         let file = format!("{}.{}", image.name, if *kind == ArtifactKind::Raw { "raw" } else { "qcow2" });

@@ -36,7 +36,7 @@ pub struct ImagePlan {
     pub role: Layer,
     /// Arguments that GRUB hands to the kernel after `root=... ro`.
     pub kernel_arguments: Vec<String>,
-    /// What runs on the builder: `mke2fs`, `grub-mkimage`.
+    /// What runs on the builder: `grub-mkimage`.
     pub tools: Tools,
     /// Keys that the image trusts: it accepts seeds only of clusters whose key one of them has signed. With none it
     /// keeps to the first cluster that it meets.

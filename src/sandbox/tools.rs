@@ -4,7 +4,7 @@ use super::command::{Access, Command};
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-/// An unpacked, never configured root from which tools such as `mke2fs` are run.
+/// An unpacked, never configured root from which tools such as `grub-mkimage` are run.
 #[derive(Clone, Debug)]
 pub struct ToolRoot {
     /// The folder that is `/` for the tools.

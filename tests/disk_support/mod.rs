@@ -13,7 +13,7 @@ use imgbuild::base::ids::{LvmId, Uuid};
 use imgbuild::base::process::{self, Run};
 use imgbuild::base::size::{Bytes, Extents, GIB, MIB, Sectors};
 use imgbuild::base::tree::{Entry, Kind, Tree};
-use imgbuild::boot::{Call, Feed, Tools};
+use imgbuild::boot::{Call, Tools};
 use imgbuild::plan::{Disk, Distribution, Filesystem, ImagePlan, Layer, Partition, PartitionRole, Volume, VolumeGroup};
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -47,7 +47,7 @@ pub(crate) struct Chroot {
 }
 
 impl Tools for Chroot {
-    fn run(&self, call: &Call<'_>, feed: Option<Feed<'_>>) -> Result<String> {
+    fn run(&self, call: &Call<'_>) -> Result<String> {
         let libraries = self.root.join("usr/lib/x86_64-linux-gnu");
         let folders = ["usr/sbin", "usr/bin"].map(|folder| self.root.join(folder).join(call.program));
         let program = folders.into_iter().find(|file| file.exists()).context("no such program")?;
@@ -68,11 +68,6 @@ impl Tools for Chroot {
             .env("LC_ALL", "C.UTF-8");
         for (name, value) in &call.environment {
             run = run.env(name, value);
-        }
-        if let Some(feed) = feed {
-            let mut bytes = Vec::new();
-            feed(&mut bytes)?;
-            run = run.input(bytes);
         }
         let output = run.output()?;
         anyhow::ensure!(output.status.success(), "`{}` failed{}", run.line(), process::tail(&output));

@@ -1,7 +1,7 @@
 //! A small system that goes through every phase of a build in less than a second: packages of a few programs of this
 //! machine in a local signed archive, and a project whose recipe and roles take them.
 //!
-//! Real are dpkg, the shell and the scripts that they run; stand-ins are kernel, loaders, `grub-mkimage` and `mke2fs`.
+//! Real are dpkg, the shell and the scripts that they run; stand-ins are kernel, loaders and `grub-mkimage`.
 
 #![allow(dead_code, unreachable_pub, reason = "every test program uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
@@ -143,15 +143,10 @@ fn kernel(archive: &Archive) -> Package {
 }
 
 fn maker(archive: &Archive) -> Package {
-    let folder = tempfile::tempdir().unwrap();
-    let made = folder.path().join("mke2fs");
-    let source = format!("{}/tests/support/small/mke2fs.c", env!("CARGO_MANIFEST_DIR"));
-    Run::new("cc").args(["-O1", "-static", "-w", "-o"]).arg(&made).arg(source).run().unwrap();
     let mut entries = programs(&["sh", "cat"]);
     let mut add = |path: &str, mode: u32, bytes: &[u8]| {
         entries.insert(path.to_owned(), Entry::file(path, mode, bytes.to_vec()));
     };
-    add("usr/sbin/mke2fs", 0o755, &std::fs::read(made).unwrap());
     add("usr/bin/grub-mkimage", 0o755, b"#!/bin/sh\ncat /usr/lib/grub/i386-pc/core > core.img\n");
     add("usr/lib/grub/i386-pc/boot.img", 0o644, &boot_img());
     add("usr/lib/grub/i386-pc/core", 0o644, &core_img());

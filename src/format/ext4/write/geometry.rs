@@ -156,13 +156,6 @@ impl Geometry {
     pub(super) fn group(&self, group: u64) -> Range<u64> {
         group * GROUP..((group + 1) * GROUP).min(self.blocks)
     }
-
-    /// Where an inode lies, in bytes.
-    pub(super) fn place(&self, inode: u32) -> u64 {
-        let index = u64::from(inode) - 1;
-        let table = self.inode_tables[crate::format::usize_of(index / self.inodes_per_group)];
-        table * BLOCK + index % self.inodes_per_group * INODE
-    }
 }
 
 /// Whether a group has a copy of the superblock (`sparse_super`): 0, 1 and the powers of 3, 5 and 7.
