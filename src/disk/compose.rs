@@ -19,13 +19,7 @@ const ESP_LABEL: &str = "ESP";
 ///
 /// # Errors
 /// When a volume is too small for its part of the tree, a mount point is missing, or something would be lost.
-pub fn compose(
-    plan: &Disk,
-    tree: &Tree,
-    boot: &BootFiles,
-    epoch: Epoch,
-    progress: &dyn Progress,
-) -> Result<DiskImage> {
+pub fn compose(plan: &Disk, tree: &Tree, boot: &BootFiles, epoch: Epoch, progress: &dyn Progress) -> Result<DiskImage> {
     let members = split(tree, &plan.volume_group.volumes)?;
     let mut image = DiskImage { size: plan.size.0, extents: Vec::new() };
     let bios = optional(plan, PartitionRole::BiosBoot)?;

@@ -88,7 +88,8 @@ impl DiskImage {
 
     /// Adds all of another image, such as a volume's.
     pub fn add_image(&mut self, offset: u64, image: Self) {
-        self.extents.extend(image.extents.into_iter().map(|extent| Extent { offset: offset + extent.offset, ..extent }));
+        self.extents
+            .extend(image.extents.into_iter().map(|extent| Extent { offset: offset + extent.offset, ..extent }));
     }
 
     /// Sorts the extents and checks that they lie within the disk and share no byte.

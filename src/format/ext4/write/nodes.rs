@@ -12,7 +12,7 @@ pub(super) const LOST_FOUND: u32 = 11;
 const LOST_FOUND_NAME: &[u8] = b"lost+found";
 const LONGEST_NAME: usize = 255;
 /// Most names of a file, and most folders in one that are counted.
-const MOST_LINKS: u32 = 65_000;
+const COUNTED_LINKS: u32 = 65_000;
 
 /// An inode to be.
 pub(super) struct Node<'a> {
@@ -58,7 +58,7 @@ pub(super) fn number<'a>(members: &[Member<'a>]) -> Result<Vec<Node<'a>>, WriteE
                 let node = linked.get(target.as_slice()).copied().flatten().ok_or_else(|| order(member))?;
                 nodes[node].links = u16::try_from(u32::from(nodes[node].links) + 1)
                     .ok()
-                    .filter(|links| u32::from(*links) <= MOST_LINKS)
+                    .filter(|links| u32::from(*links) <= COUNTED_LINKS)
                     .ok_or_else(|| WriteError::Links { path: to_text(target).into_owned() })?;
                 node
             }
@@ -90,7 +90,7 @@ pub(super) fn number<'a>(members: &[Member<'a>]) -> Result<Vec<Node<'a>>, WriteE
         if is_folder {
             // `.`, the name above and each `..` below; 1 means that they were not counted.
             let links = u32::try_from(folders + 2).unwrap_or(u32::MAX);
-            node.links = u16::try_from(links).ok().filter(|links| u32::from(*links) <= MOST_LINKS).unwrap_or(1);
+            node.links = u16::try_from(links).ok().filter(|links| u32::from(*links) <= COUNTED_LINKS).unwrap_or(1);
         }
     }
     Ok(nodes)
