@@ -370,7 +370,7 @@ impl Layout<'_, '_> {
         let mut next = 0;
         // GRUB reads no file that begins with a hole.
         let holes = self.members[member].holes.iter().map(|hole| hole.start.max(1)..hole.end);
-        for hole in holes.chain([all..all]) {
+        for hole in holes.chain(std::iter::once(all..all)) {
             let mut logical = next;
             for run in self.allocator.take(hole.start.saturating_sub(next)) {
                 let from = logical * BLOCK;
