@@ -18,22 +18,15 @@ pub(super) fn lower(
     let of = |node: typed::Node, verb: fn(String) -> LabVerb| (node.cluster, verb(node.node));
     let (cluster, verb) = match typed {
         typed::Lab::Serve { folder } => return Ok(Err(here(&folder))),
-        typed::Lab::Up(up) => (
-            up.cluster,
-            LabVerb::Up(LabUp {
-                only: up.only,
-                firmware: match up.firmware {
-                    Firmware::Bios => meant::Firmware::Bios,
-                    Firmware::Uefi => meant::Firmware::Uefi,
-                    Firmware::Secure => meant::Firmware::Secure,
-                },
-                emulate: up.accelerate == Accelerate::Emulate,
-                clocks: up.clock,
-                seeds: up.seeds.as_deref().map(here),
-                random: up.random,
-                selection: selection(up.selection)?,
-            }),
-        ),
+        typed::Lab::Up(typed) => {
+            let up = machines(typed.machines, typed.only, typed.clock, here, selection)?;
+            (typed.cluster, LabVerb::Up(up))
+        }
+        typed::Lab::Test(test) => {
+            let up = machines(test.machines, Vec::new(), Vec::new(), here, selection)?;
+            let (scenarios, rounds) = (test.scenarios, usize::from(test.rounds));
+            (test.cluster, LabVerb::Test { scenarios, rounds, up })
+        }
         typed::Lab::Status { cluster, watch } => (cluster, LabVerb::Status { watch, json }),
         typed::Lab::Ssh { cluster, node, user, identity, command } => {
             let identity = identity.as_deref().map(here);
@@ -65,4 +58,26 @@ pub(super) fn lower(
         typed::Lab::Down { cluster, keep } => (cluster, LabVerb::Down { keep }),
     };
     Ok(Ok(Lab { cluster, verb }))
+}
+
+fn machines(
+    typed: typed::Machines,
+    only: Vec<String>,
+    clocks: Vec<(String, i64)>,
+    here: impl Fn(&Path) -> PathBuf,
+    selection: impl FnOnce(common::Selection) -> Result<Selection>,
+) -> Result<LabUp> {
+    Ok(LabUp {
+        only,
+        firmware: match typed.firmware {
+            Firmware::Bios => meant::Firmware::Bios,
+            Firmware::Uefi => meant::Firmware::Uefi,
+            Firmware::Secure => meant::Firmware::Secure,
+        },
+        emulate: typed.accelerate == Accelerate::Emulate,
+        clocks,
+        seeds: typed.seeds.as_deref().map(here),
+        random: typed.random,
+        selection: selection(typed.selection)?,
+    })
 }

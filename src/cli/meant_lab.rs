@@ -18,6 +18,15 @@ pub struct Lab {
 pub enum LabVerb {
     /// Start it.
     Up(LabUp),
+    /// Play scenarios with it.
+    Test {
+        /// Their names; all when empty.
+        scenarios: Vec<String>,
+        /// How often the active one is killed.
+        rounds: usize,
+        /// How the lab is started.
+        up: LabUp,
+    },
     /// Show how it is.
     Status {
         /// Again and again.

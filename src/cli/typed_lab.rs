@@ -107,6 +107,8 @@ pub enum Lab {
     Freeze(Node),
     /// Let a frozen machine go on
     Thaw(Node),
+    /// Play scenarios with a cluster's balancers: killed, cut off, frozen, rebuilt, late (exit status 5 when one fails)
+    Test(Test),
     /// End the machines and throw their disks away; secrets, seeds and images stay
     Down {
         /// The cluster
@@ -123,6 +125,21 @@ pub enum Lab {
     },
 }
 
+/// `imgbuild lab test`.
+#[derive(Args, Debug)]
+pub struct Test {
+    /// The cluster: its folder below seeds/, or a path
+    pub cluster: String,
+    /// Scenarios, in this order [default: all]
+    pub scenarios: Vec<String>,
+    /// How often the active one is killed
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub rounds: u16,
+    /// How machines are made.
+    #[command(flatten)]
+    pub machines: Machines,
+}
+
 /// `imgbuild lab up`.
 #[derive(Args, Debug)]
 pub struct Up {
@@ -131,15 +148,23 @@ pub struct Up {
     /// Start only these; the others can be started later
     #[arg(long, value_name = "NODE,NODE", value_delimiter = ',')]
     pub only: Vec<String>,
+    /// How far a machine's clock is ahead, such as balancer2=+1h; may be repeated
+    #[arg(long, value_name = "NODE=TIME", value_parser = node_time)]
+    pub clock: Vec<(String, i64)>,
+    /// How machines are made.
+    #[command(flatten)]
+    pub machines: Machines,
+}
+
+/// How machines are made.
+#[derive(Args, Debug)]
+pub struct Machines {
     /// Which firmware starts them
     #[arg(long, value_name = "FIRMWARE", default_value = "bios", env = "IMGBUILD_FIRMWARE", hide_env_values = true)]
     pub firmware: Firmware,
     /// Whether the processor's own virtualisation is used
     #[arg(long, value_name = "HOW", default_value = "auto", env = "IMGBUILD_ACCELERATE", hide_env_values = true)]
     pub accelerate: Accelerate,
-    /// How far a machine's clock is ahead, such as balancer2=+1h; may be repeated
-    #[arg(long, value_name = "NODE=TIME", value_parser = node_time)]
-    pub clock: Vec<(String, i64)>,
     /// Where the seeds are [default: <out>/clusters/CLUSTER/seeds]
     #[arg(long, value_name = "DIR", env = "IMGBUILD_SEEDS", hide_env_values = true)]
     pub seeds: Option<PathBuf>,

@@ -37,6 +37,8 @@ pub(super) enum Request {
     Freeze { node: String, frozen: bool },
     /// Who answers for an address.
     Owners { address: Ipv4Addr },
+    /// Lets the lab itself answer at a port of a machine that is off.
+    StandIn { node: String, port: u16 },
     /// From here on, the bytes of a connection to a machine.
     Connect { to: Target, port: u16 },
     /// From here on, a machine's console.
@@ -105,7 +107,7 @@ impl Lab {
         UnixStream::connect(&self.socket).is_ok()
     }
 
-    fn reach(&self) -> Result<UnixStream> {
+    pub(super) fn reach(&self) -> Result<UnixStream> {
         match UnixStream::connect(&self.socket) {
             Ok(stream) => Ok(stream),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Err(hinted(

@@ -206,6 +206,7 @@ impl Daemon {
             Request::Carrier { node, up } => self.machine(node)?.1.carrier(*up)?,
             Request::Heal => self.heal()?,
             Request::Freeze { node, frozen } => self.machine(node)?.1.freeze(*frozen)?,
+            Request::StandIn { node, port } => self.stand_in(node, *port)?,
             Request::Owners { address } => return Ok(Answer::Owners { owners: self.owners(*address)? }),
             Request::Down { keep } => {
                 *self.ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(*keep);
@@ -214,6 +215,19 @@ impl Daemon {
             Request::Connect { .. } | Request::Console { .. } => return Err(anyhow!("not a question")),
         }
         Ok(Answer::Done)
+    }
+
+    fn stand_in(&self, node: &str, port: u16) -> Result<()> {
+        let (number, machine) = self.machine(node)?;
+        machine.replace()?;
+        let (station, address) = self.target(&Target::Node(node.to_owned()))?;
+        let post = &self.common.layout.posts[station];
+        let mut site = post.site;
+        site.address = address;
+        // The station's own card, but for the byte that tells stand-ins apart.
+        [site.card[4], site.card[5]] = [1, u8::try_from(number).unwrap_or(u8::MAX)];
+        self.fabric.stand_in(site, post.segment, port);
+        Ok(())
     }
 
     fn worsen(&self, node: &str, way: Option<Way>, change: impl Fn(Faults) -> Faults) -> Result<()> {

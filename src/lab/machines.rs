@@ -50,6 +50,8 @@ struct State {
     faults: [Faults; 2],
     /// Machines that it is cut from, in words.
     cuts: BTreeSet<String>,
+    /// Whether the lab answers in its place.
+    replaced: bool,
 }
 
 impl Machine {
@@ -68,6 +70,7 @@ impl Machine {
             clock: common.order.nodes[number].clock,
             faults: [Faults::default(); 2],
             cuts: BTreeSet::new(),
+            replaced: false,
         };
         let (state, changed) = (Mutex::new(state), Condvar::new());
         let machine = Arc::new(Self { common: common.clone(), number, console, state, changed });
@@ -110,6 +113,9 @@ impl Machine {
             if matches!(state.power, Power::On | Power::Frozen) {
                 bail!("{} is on already", self.name());
             }
+            if state.replaced {
+                bail!("the lab itself stands in for {}", self.name());
+            }
             state.clock = clock.unwrap_or(state.clock);
             (state.power, state.carrier, state.monitor) = (Power::On, true, None);
         }
@@ -130,6 +136,19 @@ impl Machine {
             drop(state);
             machine.changed.notify_all();
         });
+        Ok(())
+    }
+
+    /// From now on the lab answers in its place: it must be off, and stays so.
+    pub(super) fn replace(&self) -> Result<()> {
+        let mut state = self.lock();
+        if matches!(state.power, Power::On | Power::Frozen) {
+            bail!("{} is on", self.name());
+        }
+        if state.replaced {
+            bail!("the lab stands in for {} already", self.name());
+        }
+        state.replaced = true;
         Ok(())
     }
 
@@ -295,6 +314,9 @@ impl Machine {
         faults.extend(state.cuts.iter().cloned());
         if !state.carrier {
             faults.push("no carrier".to_owned());
+        }
+        if state.replaced {
+            faults.push("the lab stands in for it".to_owned());
         }
         if state.clock != 0 {
             faults.push(format!("clock {:+} s", state.clock));

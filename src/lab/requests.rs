@@ -1,6 +1,6 @@
 //! What a person can ask of a running lab.
 
-use super::control::{Answer, Lab, Request, Target};
+use super::control::{Answer, Lab, Request, Target, line};
 use super::network::{Faults, Way};
 use super::run::Terminal;
 use super::status::Status;
@@ -9,9 +9,23 @@ use rustix::termios::{LocalModes, OptionalActions};
 use std::io::{BufReader, IsTerminal as _, Read, Write};
 use std::net::{Ipv4Addr, Shutdown};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 /// Ctrl-], as in telnet: leaves a console.
 const LEAVE: u8 = 0x1d;
+
+/// The beginning of a TLS 1.2 connection: every TLS server answers it, if only with an alert.
+const HELLO: [u8; 52] = [
+    0x16, 0x03, 0x01, 0x00, 0x2f, // a handshake record of 47 bytes
+    0x01, 0x00, 0x00, 0x2b, 0x03, 0x03, // a ClientHello of 43 bytes, TLS 1.2
+    0x69, 0x6d, 0x67, 0x62, 0x75, 0x69, 0x6c, 0x64, 0x69, 0x6d, 0x67, 0x62, 0x75, 0x69, 0x6c,
+    0x64, // 32 bytes that
+    0x69, 0x6d, 0x67, 0x62, 0x75, 0x69, 0x6c, 0x64, 0x69, 0x6d, 0x67, 0x62, 0x75, 0x69, 0x6c,
+    0x64, // are not random
+    0x00, // no session
+    0x00, 0x04, 0xc0, 0x2f, 0xc0, 0x2b, // two cipher suites
+    0x01, 0x00, // no compression
+];
 
 /// A direction, as a machine sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +111,31 @@ impl Lab {
             Answer::Owners { owners } => Ok(owners),
             other => bail!("the lab gave an answer to another question: {other:?}"),
         }
+    }
+
+    /// Lets the lab itself answer at a port of a machine that is off, for as long as it runs.
+    pub fn stand_in(&self, node: &str, port: u16) -> Result<()> {
+        self.must(&Request::StandIn { node: node.to_owned(), port })
+    }
+
+    /// Whether something behind an address answers the beginning of TLS within this time.
+    #[must_use]
+    pub fn answers(&self, address: Ipv4Addr, port: u16, limit: Duration) -> bool {
+        let asked = || -> Result<bool> {
+            let mut stream = self.reach()?;
+            stream.set_read_timeout(Some(limit)).context("preparing a probe")?;
+            let mut request = serde_json::to_vec(&Request::Connect { to: Target::Address(address), port })?;
+            request.push(b'\n');
+            stream.write_all(&request).context("asking the lab")?;
+            let mut reader = BufReader::new(&stream);
+            let line = line(&mut reader)?.context("the lab ended")?;
+            if serde_json::from_slice::<Answer>(&line)? != Answer::Done {
+                return Ok(false);
+            }
+            (&stream).write_all(&HELLO).context("probing")?;
+            Ok(matches!(reader.read(&mut [0; 1]), Ok(1)))
+        };
+        asked().unwrap_or(false)
     }
 
     /// Ends the lab.

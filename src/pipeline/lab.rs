@@ -8,8 +8,8 @@ use crate::base::limits::{LAB_START_TIME, SMALL_FILE_BYTES};
 use crate::base::process::{Run, find};
 use crate::base::progress::Progress;
 use crate::cli::meant::{Lab as Order, LabCut, LabDirection, LabSsh, LabUp, LabVerb, Settings};
-use crate::cli::outcome::{Failure, Outcome};
-use crate::lab::{self, Accelerator, Damage, Direction, Lab, NodeOrder, Qemu};
+use crate::cli::outcome::{Failure, Outcome, Status};
+use crate::lab::{self, Accelerator, Damage, Direction, Lab, NodeOrder, Qemu, SCENARIOS, Scenario, Trial, Verdict};
 use crate::plan::ClusterPlan;
 use anyhow::{Context as _, Result, anyhow, bail};
 use std::io::{IsTerminal as _, Write as _};
@@ -34,6 +34,9 @@ pub(super) fn run(settings: &Settings, order: &Order, progress: &dyn Progress) -
     let lab = Lab::at(&folder, &order.cluster);
     match &order.verb {
         LabVerb::Up(up) => return start(settings, &plan, order, up, progress),
+        LabVerb::Test { scenarios, rounds, up } => {
+            return try_out(settings, &plan, order, (scenarios, *rounds, up), progress);
+        }
         LabVerb::Status { watch: false, .. } => return Ok(Outcome::of(&lab.status(true)?)),
         LabVerb::Status { watch: true, json } => watch(&lab, *json)?,
         LabVerb::Ssh(ssh) => log_in(settings, &plan, &order.cluster, ssh, &lab)?,
@@ -142,6 +145,58 @@ fn quoted(word: &Path) -> String {
     format!("'{}'", word.to_string_lossy().replace('\'', "'\\''").replace('%', "%%"))
 }
 
+/// How long a machine may take until its role is at work, at the processor's own speed and emulated.
+const PATIENCE: [Duration; 2] = [Duration::from_secs(240), Duration::from_secs(900)];
+
+/// Starts a lab without machines, plays scenarios, ends the lab.
+fn try_out(
+    settings: &Settings,
+    plan: &ClusterPlan,
+    order: &Order,
+    (names, rounds, up): (&[String], usize, &LabUp),
+    progress: &dyn Progress,
+) -> Result<Outcome, Failure> {
+    let mut chosen: Vec<&Scenario> = Vec::new();
+    for name in names {
+        let known = SCENARIOS.iter().find(|scenario| scenario.name == name);
+        chosen.push(known.ok_or_else(|| {
+            let all: Vec<String> =
+                SCENARIOS.iter().map(|scenario| format!("{}: {}", scenario.name, scenario.what)).collect();
+            hinted(format!("there is no scenario `{name}`"), format!("there are\n  {}", all.join("\n  ")))
+        })?);
+    }
+    if names.is_empty() {
+        chosen.extend(SCENARIOS);
+    }
+    let mut up = up.clone();
+    up.only = plan.balancers.as_ref().map(|balancers| balancers.nodes.clone()).unwrap_or_default();
+    let value = prepare(settings, plan, order, &up, false, progress)?;
+    let folder = lab::run_folder(&settings.directory, &plan.name)?;
+    let lab = Lab::at(&folder, &order.cluster);
+    launch(&folder, &lab, settings)?;
+    let play = || -> Result<Vec<Verdict>> {
+        let patience = PATIENCE[usize::from(!value.kvm)];
+        let mut trial = Trial::new(&lab, plan, rounds, patience, progress)?;
+        let mut verdicts = Vec::new();
+        for scenario in chosen {
+            interrupt::check()?;
+            progress.note(format!("{}: {}", scenario.name, scenario.what));
+            let verdict = trial.play(scenario);
+            progress.note(verdict.to_string());
+            verdicts.push(verdict);
+        }
+        Ok(verdicts)
+    };
+    let played = play();
+    // Whatever came of it, no machine stays.
+    let ended = lab.down(false).map(|()| lab.gone(LAB_START_TIME));
+    let verdicts = played?;
+    ended?;
+    let failed = verdicts.iter().any(|verdict| verdict.failure.is_some());
+    let text: String = verdicts.iter().map(|verdict| format!("{verdict}\n")).collect();
+    Ok(Outcome::new(text, &verdicts).with_status(if failed { Status::BootFailed } else { Status::Done }))
+}
+
 fn start(
     settings: &Settings,
     plan: &ClusterPlan,
@@ -149,18 +204,38 @@ fn start(
     up: &LabUp,
     progress: &dyn Progress,
 ) -> Result<Outcome, Failure> {
+    let value = prepare(settings, plan, order, up, true, progress)?;
+    let folder = lab::run_folder(&settings.directory, &plan.name)?;
+    let lab = Lab::at(&folder, &order.cluster);
+    launch(&folder, &lab, settings)?;
+    let status = lab.status(false)?;
+    let hint = format!("imgbuild lab status {} --watch", order.cluster);
+    let started = value.nodes.iter().filter(|node| node.start).count();
+    let text = format!("{status}{started} machines start; watch them: {hint}\n");
+    Ok(Outcome::new(text, &status))
+}
+
+/// Checks all that is needed and writes the order for the lab's process; whether it starts machines by itself is told.
+fn prepare(
+    settings: &Settings,
+    plan: &ClusterPlan,
+    order: &Order,
+    up: &LabUp,
+    starts: bool,
+    progress: &dyn Progress,
+) -> Result<lab::Order> {
     let folder = lab::run_folder(&settings.directory, &plan.name)?;
     let lab = Lab::at(&folder, &order.cluster);
     if lab.runs() {
         let end = format!("see `imgbuild lab status {0}`, or end it with `imgbuild lab down {0}`", order.cluster);
-        return Err(hinted(format!("the lab of {} runs already", plan.name), end).into());
+        return Err(hinted(format!("the lab of {} runs already", plan.name), end));
     }
     let known = |name: &String| plan.nodes.iter().any(|node| node.name == *name);
     let named = up.only.iter().chain(up.clocks.iter().map(|(node, _)| node));
     if let Some(stranger) = named.into_iter().find(|name| !known(name)) {
         let names: Vec<&str> = plan.nodes.iter().map(|node| node.name.as_str()).collect();
         let message = format!("{} has no machine `{stranger}`", plan.name);
-        return Err(hinted(message, format!("it has {}", names.join(", "))).into());
+        return Err(hinted(message, format!("it has {}", names.join(", "))));
     }
     let nodes = supplies(settings, plan, order, up)?;
     let mut value = lab::Order {
@@ -179,13 +254,11 @@ fn start(
     if !value.kvm && !up.emulate {
         progress.note("KVM does not work here: the machines are emulated in software, which is several times slower");
     }
+    for node in &mut value.nodes {
+        node.start &= starts;
+    }
     value.write(&folder)?;
-    launch(&folder, &lab, settings)?;
-    let status = lab.status(false)?;
-    let hint = format!("imgbuild lab status {} --watch", order.cluster);
-    let started = value.nodes.iter().filter(|node| node.start).count();
-    let text = format!("{status}{started} machines start; watch them: {hint}\n");
-    Ok(Outcome::new(text, &status))
+    Ok(value)
 }
 
 /// Starts the lab's process and waits until it answers.

@@ -57,6 +57,7 @@ enum Order {
     Heal,
     Connect(usize, Ipv4Addr, u16, UnixStream),
     Owners(usize, Ipv4Addr, Duration, Sender<Vec<[u8; 6]>>),
+    StandIn(Site, usize, u16),
     End,
 }
 
@@ -106,6 +107,11 @@ impl Fabric {
     /// Connects a stream to a port of a machine: a line tells how that went, then come the machine's bytes.
     pub(in crate::lab) fn connect(&self, station: usize, address: Ipv4Addr, port: u16, stream: UnixStream) {
         self.order(Order::Connect(station, address, port, stream));
+    }
+
+    /// Lets the lab itself answer at a machine's address and port.
+    pub(in crate::lab) fn stand_in(&self, site: Site, segment: usize, port: u16) {
+        self.order(Order::StandIn(site, segment, port));
     }
 
     /// Asks on a station's network who has an address, and gives all that answer within this time.
@@ -212,6 +218,14 @@ impl Plant {
                         there.ask(address);
                     }
                     self.questions.push(Question { station, address, since: now, until: now + wait, answer });
+                }
+                Order::StandIn(site, segment, port) => {
+                    let at = self.switch.port(segment);
+                    self.switch.connect(at);
+                    self.ports.push(at);
+                    let mut station = Station::new(site);
+                    station.stand_in(port);
+                    self.stations.push(station);
                 }
                 Order::End => return false,
             }

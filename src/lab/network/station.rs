@@ -18,6 +18,12 @@ const FIRST_PORT: u16 = 49_152;
 /// Bytes of an Ethernet header, which the stack counts into the length of a frame.
 const HEADER: usize = 14;
 
+/// What a stand-in answers whoever sends it anything: an alert of TLS, "handshake failure". Enough to see that an answer
+/// came, and from whom nothing more is to be expected.
+const ALERT: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x28];
+/// Connections that wait at a stand-in at once.
+const WAITING: usize = 24;
+
 /// Where a station is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::lab) struct Site {
@@ -49,6 +55,8 @@ pub(super) struct Station {
     sockets: SocketSet<'static>,
     neighbours: Neighbours,
     port: u16,
+    /// The port at which it stands in for a machine, and the sockets that wait there.
+    stand_in: Option<(u16, Vec<SocketHandle>)>,
 }
 
 fn instant(now: Duration) -> Instant {
@@ -67,7 +75,7 @@ impl Station {
             let _ = addresses.push(IpCidr::new(IpAddress::Ipv4(site.address), site.prefix));
         });
         let (sockets, neighbours) = (SocketSet::new(Vec::new()), Neighbours::default());
-        Self { site, line, interface, sockets, neighbours, port: FIRST_PORT }
+        Self { site, line, interface, sockets, neighbours, port: FIRST_PORT, stand_in: None }
     }
 
     /// Takes a frame of the switch.
@@ -100,6 +108,34 @@ impl Station {
     /// Does what is to be done by now.
     pub(super) fn poll(&mut self, now: Duration) {
         self.interface.poll(instant(now), &mut self.line, &mut self.sockets);
+        if self.stand_in.is_some() {
+            self.answer();
+            self.interface.poll(instant(now), &mut self.line, &mut self.sockets);
+        }
+    }
+
+    /// Stands in for a machine whose address it has: takes connections at this port and answers each once.
+    pub(super) fn stand_in(&mut self, port: u16) {
+        let sockets = (0..WAITING).map(|_| self.listen(port)).collect();
+        self.stand_in = Some((port, sockets));
+    }
+
+    fn answer(&mut self) {
+        let Some((port, mut waiting)) = self.stand_in.take() else { return };
+        for handle in &mut waiting {
+            let socket = self.sockets.get_mut::<tcp::Socket>(*handle);
+            let mut heard = [0; 512];
+            if let Ok(1..) = socket.recv_slice(&mut heard) {
+                let _ = socket.send_slice(&ALERT);
+                socket.close();
+            } else if socket.state() == tcp::State::CloseWait {
+                socket.close();
+            } else if matches!(socket.state(), tcp::State::Closed | tcp::State::TimeWait) {
+                self.sockets.remove(*handle);
+                *handle = self.listen(port);
+            }
+        }
+        self.stand_in = Some((port, waiting));
     }
 
     /// How long it has nothing to do by itself.
@@ -140,11 +176,11 @@ impl Station {
     }
 
     /// Waits for connections on a port of its own address.
-    #[cfg(test)]
     pub(super) fn listen(&mut self, port: u16) -> SocketHandle {
-        let buffer = || tcp::SocketBuffer::new(vec![0; LAB_STREAM_BYTES]);
+        let buffer = || tcp::SocketBuffer::new(vec![0; 4096]);
         let mut socket = tcp::Socket::new(buffer(), buffer());
-        socket.listen(port).unwrap();
+        // Only port 0 and a socket that is open are refused.
+        let _ = socket.listen(port);
         self.sockets.add(socket)
     }
 }

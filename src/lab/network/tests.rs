@@ -384,3 +384,19 @@ fn a_stream_of_this_host_reaches_a_machines_port() {
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
+
+#[test]
+fn a_stand_in_answers_every_connection_once_and_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (fabric, _paths) = fabric(folder.path());
+    fabric.stand_in(site(7, None), 0, 6443);
+    for _ in 0..60 {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        fabric.connect(0, Ipv4Addr::new(10, 0, 0, 7), 6443, theirs);
+        ours.write_all(b"\x16\x03\x01").unwrap();
+        let mut heard = Vec::new();
+        ours.read_to_end(&mut heard).unwrap();
+        assert_eq!(heard, b"connected\n\x15\x03\x03\x00\x02\x02\x28");
+    }
+}

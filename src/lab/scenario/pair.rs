@@ -1,0 +1,213 @@
+//! What is tried with balancers that share floating addresses.
+
+use super::{Scenario, Trial};
+use crate::lab::Direction;
+use anyhow::{Result, ensure};
+use std::time::{Duration, Instant};
+
+/// How long it is watched that nothing happens.
+const CALM: Duration = Duration::from_secs(20);
+/// An hour, which the late one's clock is ahead.
+const HOUR: i64 = 3600;
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "together", what: "all start at once, with fresh disks", play: together },
+    Scenario {
+        name: "kill",
+        what: "the active one's plug is pulled, again and again; it comes back, nothing moves",
+        play: kill,
+    },
+    Scenario {
+        name: "cut",
+        what: "the active one loses its network and gets it back: one owner in the end",
+        play: cut,
+    },
+    Scenario { name: "carrier", what: "the active one's cable is pulled and plugged in again", play: carrier },
+    Scenario { name: "deaf", what: "nothing reaches the active one any more; what it sends does", play: deaf },
+    Scenario { name: "mute", what: "nothing that the active one sends arrives; it hears all", play: mute },
+    Scenario { name: "frozen", what: "the active one's processors stand still, and go on later", play: frozen },
+    Scenario { name: "wiped", what: "a balancer is rebuilt from its seed and takes its place again", play: wiped },
+    Scenario { name: "first-alone", what: "the first starts, then the second", play: first_alone },
+    Scenario { name: "last-alone", what: "the second starts, then the first", play: last_alone },
+    Scenario {
+        name: "late",
+        what: "one starts after the pair's timers have run out, its clock an hour ahead",
+        play: late,
+    },
+    Scenario { name: "dead", what: "one never starts: the other serves alone", play: dead },
+];
+
+fn together(trial: &mut Trial) -> Result<()> {
+    trial.fresh()?;
+    let time = trial.form()?;
+    trial.measure("from the start until the address answers", time);
+    Ok(())
+}
+
+fn kill(trial: &mut Trial) -> Result<()> {
+    trial.form()?;
+    let mut outages = Vec::new();
+    for round in 1..=trial.rounds {
+        let active = trial.owner()?;
+        let watch = trial.watch();
+        let since = watch.now();
+        trial.lab.kill(&active, false)?;
+        let outage = trial.recovered(&watch, since)?;
+        trial.note(format!("round {round}: {active} was killed, {:.1} s without an answer", outage.as_secs_f64()));
+        outages.push(outage);
+        let heir = trial.owner()?;
+        ensure!(heir != active, "{active} is off and still has the address");
+        // It comes back: nothing may move.
+        let since = watch.now();
+        trial.lab.start(&active, None)?;
+        trial.until(&format!("{active} is ready again"), trial.patience, |trial| trial.ready(&active))?;
+        std::thread::sleep(CALM / 4);
+        let flap = watch.outage(since);
+        ensure!(trial.owner()? == heir, "the address moved back from {heir} when {active} returned");
+        ensure!(flap < Duration::from_secs(2), "{:.1} s without an answer when {active} returned", flap.as_secs_f64());
+    }
+    outages.sort_unstable();
+    let (median, slowest) = (outages[outages.len() / 2], outages[outages.len() - 1]);
+    trial.measure(format!("without an answer, median of {}", outages.len()), median);
+    trial.measure("slowest", slowest);
+    Ok(())
+}
+
+/// Something befalls the active one, and is mended: another serves meanwhile, and in the end there is one owner.
+fn befall(
+    trial: &mut Trial,
+    what: &str,
+    breaks: impl Fn(&Trial, &str) -> Result<()>,
+    mends: impl Fn(&Trial, &str) -> Result<()>,
+) -> Result<()> {
+    trial.form()?;
+    let active = trial.owner()?;
+    let watch = trial.watch();
+    let since = watch.now();
+    breaks(trial, &active)?;
+    let outage = trial.recovered(&watch, since)?;
+    trial.measure(format!("without an answer when {what}"), outage);
+    let since = watch.now();
+    mends(trial, &active)?;
+    let began = Instant::now();
+    trial.until("every floating address has the same one owner", trial.patience, Trial::one_owner)?;
+    trial.measure("until one owner was left", began.elapsed());
+    trial.settled()?;
+    let outage = trial.recovered(&watch, since)?;
+    trial.measure("without an answer when it was mended", outage);
+    std::thread::sleep(CALM / 4);
+    ensure!(trial.one_owner()?, "there was one owner, and then no longer");
+    Ok(())
+}
+
+fn cut(trial: &mut Trial) -> Result<()> {
+    befall(trial, "it was cut off", |trial, active| trial.lab.cut(active, None, None), |trial, _| trial.lab.heal())
+}
+
+fn carrier(trial: &mut Trial) -> Result<()> {
+    befall(
+        trial,
+        "its cable was pulled",
+        |trial, active| trial.lab.carrier(active, false),
+        |trial, active| trial.lab.carrier(active, true),
+    )
+}
+
+fn deaf(trial: &mut Trial) -> Result<()> {
+    one_way(trial, "it heard nothing", Direction::In)
+}
+
+fn mute(trial: &mut Trial) -> Result<()> {
+    one_way(trial, "nobody heard it", Direction::Out)
+}
+
+fn one_way(trial: &mut Trial, what: &str, direction: Direction) -> Result<()> {
+    let breaks = |trial: &Trial, active: &str| trial.lab.cut(active, None, Some(direction));
+    befall(trial, what, breaks, |trial, _| trial.lab.heal())
+}
+
+fn frozen(trial: &mut Trial) -> Result<()> {
+    befall(
+        trial,
+        "it stood still",
+        |trial, active| trial.lab.freeze(active, true),
+        |trial, active| trial.lab.freeze(active, false),
+    )
+}
+
+fn wiped(trial: &mut Trial) -> Result<()> {
+    trial.form()?;
+    let active = trial.owner()?;
+    let Some(idle) = trial.others(&active).pop() else { return Ok(()) };
+    let watch = trial.watch();
+    let since = watch.now();
+    trial.lab.wipe(&idle, false)?;
+    let began = Instant::now();
+    trial.until(&format!("{idle} is ready again"), trial.patience, |trial| trial.ready(&idle))?;
+    trial.measure("until it was ready again", began.elapsed());
+    std::thread::sleep(CALM / 4);
+    ensure!(trial.owner()? == active, "the address moved from {active} when {idle} was rebuilt");
+    let outage = watch.outage(since);
+    ensure!(outage < Duration::from_secs(2), "{:.1} s without an answer meanwhile", outage.as_secs_f64());
+    drop(watch);
+    // It has taken its place: it can serve.
+    trial.lab.kill(&active, false)?;
+    trial.until("the rebuilt one serves", trial.patience, |trial| Ok(trial.answers() && trial.owner()? == idle))?;
+    Ok(())
+}
+
+/// One starts alone; the others follow when it serves.
+fn alone(trial: &mut Trial, first: &str, clock: Option<i64>, pause: Duration) -> Result<()> {
+    trial.fresh()?;
+    let began = Instant::now();
+    trial.lab.start(first, None)?;
+    trial.until(&format!("{first} is ready"), trial.patience, |trial| trial.ready(first))?;
+    trial.until("the address answers", trial.patience, |trial| Ok(trial.answers()))?;
+    trial.measure("alone, from the start until the address answers", began.elapsed());
+    ensure!(trial.owner()? == first, "somebody else than {first} has the address");
+    std::thread::sleep(pause);
+    let watch = trial.watch();
+    let since = watch.now();
+    for other in trial.others(first) {
+        trial.lab.start(&other, clock)?;
+    }
+    trial.settled()?;
+    std::thread::sleep(CALM / 4);
+    ensure!(trial.owner()? == first, "the address moved when the others came");
+    let outage = watch.outage(since);
+    ensure!(outage < Duration::from_secs(2), "{:.1} s without an answer when the others came", outage.as_secs_f64());
+    if clock.is_some() {
+        for other in trial.others(first) {
+            trial.lab.kill(&other, false)?;
+            trial.lab.start(&other, Some(0))?;
+        }
+    }
+    Ok(())
+}
+
+fn first_alone(trial: &mut Trial) -> Result<()> {
+    let first = trial.balancers[0].clone();
+    alone(trial, &first, None, Duration::ZERO)
+}
+
+fn last_alone(trial: &mut Trial) -> Result<()> {
+    let last = trial.balancers[trial.balancers.len() - 1].clone();
+    alone(trial, &last, None, Duration::ZERO)
+}
+
+fn late(trial: &mut Trial) -> Result<()> {
+    let first = trial.balancers[0].clone();
+    alone(trial, &first, Some(HOUR), CALM)
+}
+
+fn dead(trial: &mut Trial) -> Result<()> {
+    let first = trial.balancers[0].clone();
+    trial.fresh()?;
+    let began = Instant::now();
+    trial.lab.start(&first, None)?;
+    trial.until("the address answers", trial.patience, |trial| Ok(trial.answers()))?;
+    trial.measure("from the start until the address answers", began.elapsed());
+    std::thread::sleep(CALM);
+    ensure!(trial.answers() && trial.owner()? == first, "{first} does not serve alone any more");
+    Ok(())
+}
