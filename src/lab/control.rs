@@ -3,7 +3,7 @@
 
 use super::network::{Faults, Way};
 use super::status::Status;
-use crate::base::hint::hinted;
+use crate::base::hint::{hinted, hints};
 use crate::base::limits::LAB_MESSAGE_BYTES;
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -64,10 +64,15 @@ pub(super) enum Answer {
     Done,
     Status { status: Status },
     Owners { owners: Vec<String> },
-    Failed { error: String },
+    Failed { error: String, hint: Option<String> },
 }
 
 impl Answer {
+    /// Why something could not be done, with what to do about it.
+    pub(super) fn failed(error: &anyhow::Error) -> Self {
+        Self::Failed { error: format!("{error:#}"), hint: hints(error).into_iter().next() }
+    }
+
     /// The line that is sent.
     pub(super) fn line(&self) -> Vec<u8> {
         let mut line = serde_json::to_vec(self).unwrap_or_default();
@@ -140,7 +145,8 @@ impl Lab {
         let mut reader = BufReader::new(stream);
         let Some(line) = line(&mut reader)? else { bail!("the lab ended without an answer") };
         match serde_json::from_slice(&line).context("reading the lab's answer")? {
-            Answer::Failed { error } => bail!(error),
+            Answer::Failed { error, hint: Some(hint) } => Err(hinted(error, hint)),
+            Answer::Failed { error, hint: None } => bail!(error),
             answer => Ok((answer, reader)),
         }
     }

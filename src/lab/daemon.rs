@@ -100,8 +100,8 @@ fn wiring(layout: &Layout, order: &Order, folder: &Path) -> (Wiring, Vec<Vec<Por
     let stations = layout.posts.iter().map(|post| (post.site, post.segment)).collect();
     let words = Words {
         connected: || Answer::Done.line(),
-        refused: || Answer::Failed { error: "the machine refuses the connection".to_owned() }.line(),
-        silent: || Answer::Failed { error: "the machine does not answer".to_owned() }.line(),
+        refused: || Answer::failed(&anyhow!("the machine refuses the connection")).line(),
+        silent: || Answer::failed(&anyhow!("the machine does not answer")).line(),
     };
     (Wiring { cards, stations, seed: order.random, words }, ports)
 }
@@ -145,7 +145,7 @@ impl Daemon {
                 },
                 Ok(request) => self.answer(&request),
             };
-            let answer = answer.unwrap_or_else(|error| Answer::Failed { error: format!("{error:#}") });
+            let answer = answer.unwrap_or_else(|error| Answer::failed(&error));
             if writer.write_all(&answer.line()).is_err() {
                 return;
             }

@@ -14,6 +14,7 @@ mod record;
 mod source;
 mod ssh;
 mod values;
+mod visit;
 mod wanted;
 
 pub use layout::{files, identity};
@@ -22,3 +23,4 @@ pub use record::{NodeRecord, Record};
 pub use source::Source;
 pub use ssh::SshKey;
 pub use values::{Account, Certified, ClusterIdentity, KeyPair, NodeIdentity};
+pub use visit::Visit;

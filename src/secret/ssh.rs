@@ -91,7 +91,7 @@ impl SshKey {
         Ok(certificate.to_openssh().with_context(failed)?.trim_end().to_owned())
     }
 
-    fn key(&self) -> Result<PrivateKey> {
+    pub(super) fn key(&self) -> Result<PrivateKey> {
         PrivateKey::from_openssh(self.private.reveal()).ok().context("reading a secret key of OpenSSH")
     }
 }
