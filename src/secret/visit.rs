@@ -55,7 +55,7 @@ mod tests {
         std::fs::write(&file, format!("{}\n", visit.certificate)).unwrap();
         let shown = Run::new("ssh-keygen").env("TZ", "UTC").args(["-L", "-f"]).arg(&file).run().unwrap();
         let shown = String::from_utf8(shown).unwrap();
-        for expected in ["user certificate", "admin", "to 2026-01-01T01:00:00", "permit-pty"] {
+        for expected in ["user certificate", "admin", "before 2026-01-01T01:00:00", "permit-pty"] {
             assert!(shown.contains(expected), "{expected}: {shown}");
         }
         assert!(!shown.contains("permit-port-forwarding"));
