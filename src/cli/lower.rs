@@ -64,7 +64,7 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
         Verb::Man { folder } => return Ok(Meant::Man(here(&folder))),
         Verb::Role(role) => Command::Role(meant::Role {
             names: names(role.names)?,
-            selection: selection(role.selection, around, &here)?,
+            selection: selection(role.selection, around, here)?,
             formats: formats(&role.formats),
             compression: match role.compression {
                 typed::Compression::Zstd => meant::Compression::Zstd,
@@ -82,7 +82,7 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
         }
         Verb::Bundle(bundle) => Command::Bundle(meant::Bundle {
             names: names(bundle.names)?,
-            selection: selection(bundle.selection, around, &here)?,
+            selection: selection(bundle.selection, around, here)?,
             file: bundle.file.as_deref().map(here),
         }),
         Verb::Audit(audit) => Command::Audit(meant::Audit {
@@ -99,7 +99,7 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
             offline: audit.offline,
         }),
         Verb::Plan(typed::Plan::Role { names: wanted, selection: chosen }) => {
-            Command::Plan { names: names(wanted)?, selection: selection(chosen, around, &here)? }
+            Command::Plan { names: names(wanted)?, selection: selection(chosen, around, here)? }
         }
         Verb::Plan(typed::Plan::Cluster { cluster }) => Command::PlanCluster { cluster },
         Verb::Seed(seed) => Command::Seed(meant::Seed {
@@ -111,15 +111,15 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
             },
         }),
         Verb::Check { cluster, selection: chosen } => {
-            Command::Check { cluster, selection: selection(chosen, around, &here)? }
+            Command::Check { cluster, selection: selection(chosen, around, here)? }
         }
         Verb::Lock(typed::Lock { verb: Some(typed::LockVerb::Diff(chosen)), .. }) => {
-            Command::LockDiff { selection: selection(chosen, around, &here)? }
+            Command::LockDiff { selection: selection(chosen, around, here)? }
         }
         Verb::Lock(lock) => Command::Lock {
             names: names(typed::Names { all: lock.names.is_empty(), names: lock.names })?,
             update: lock.update,
-            selection: selection(lock.selection, around, &here)?,
+            selection: selection(lock.selection, around, here)?,
         },
         Verb::Boot(boot) => Command::Boot(meant::Boot {
             image: boot.image,
@@ -134,18 +134,16 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
             processors: boot.processors,
             disk: boot.disk.as_deref().map(here),
             ssh_port: boot.ssh_port,
-            selection: selection(boot.selection, around, &here)?,
+            selection: selection(boot.selection, around, here)?,
         }),
         Verb::Lab(lab) => {
-            match super::lower_lab::lower(lab, typed.common.json, here, |chosen| selection(chosen, around, &here))? {
+            match super::lower_lab::lower(lab, typed.common.json, here, |chosen| selection(chosen, around, here))? {
                 Ok(lab) => Command::Lab(lab),
                 Err(folder) => Command::LabServe { folder },
             }
         }
-        Verb::MachineTools(chosen) => Command::MachineTools { selection: selection(chosen, around, &here)? },
-        Verb::Shell(shell) => {
-            Command::Shell { name: shell.name, selection: selection(shell.selection, around, &here)? }
-        }
+        Verb::MachineTools(chosen) => Command::MachineTools { selection: selection(chosen, around, here)? },
+        Verb::Shell(shell) => Command::Shell { name: shell.name, selection: selection(shell.selection, around, here)? },
         Verb::Inspect { file } => {
             let (image, path) = within(&file).filter(|_| !here(&file).exists()).unzip();
             Command::Inspect { file: here(image.as_deref().unwrap_or(&file)), path }
@@ -155,7 +153,7 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
             name: verify.name,
             signer: verify.signer,
             rebuild: verify.rebuild,
-            selection: selection(verify.selection, around, &here)?,
+            selection: selection(verify.selection, around, here)?,
         }),
         Verb::Cache(typed::Cache::Status) => Command::CacheStatus,
         Verb::Cache(typed::Cache::Prune) => Command::CachePrune,

@@ -40,6 +40,7 @@ pub(crate) fn healthy(report: &Report, firmware: Firmware) -> Result<()> {
     c.equal(report, "running", "running");
     c.equal(report, "failed", "");
     c.equal(report, "cycles", "");
+    c.equal(report, "unit-cycles", "");
     identity(c, report);
     cloud_init(c, report);
     c.expect(report.status("audit") == 0 && report.text("audit").is_empty(), || "dpkg --audit complains".to_owned());

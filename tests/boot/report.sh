@@ -63,7 +63,7 @@ show secure sh -c 'od -An -tu1 -j4 /sys/firmware/efi/efivars/SecureBoot-8be4df61
 show release cat /usr/lib/imgbuild/release
 show node /usr/lib/imgbuild/imgbuild-node status
 show role timeout 90 sh -c 'until grep -Eq "\"stage\": \"(ready|idle)\"" /run/imgbuild/status.json; do sleep 1; done; cat /run/imgbuild/status.json'
-show payload sh -c 'cd /etc/boot-test && stat -c "%n %a %U:%G" payload once; cat payload; cat /var/lib/boot-test/once; ls'
+show payload sh -c 'cd /etc/boot-test && stat -c "%n %a %U:%G" payload; cat payload; cat /var/lib/boot-test/once; ls'
 show payload-unit systemctl show -p ActiveState -p UnitFileState -p Description boot-test.service
 show documents sh -c 'cd /var/lib/cloud/seed/nocloud && stat -c "%n %a" . * && cat meta-data'
 show state sh -c 'ls -A /var/lib/imgbuild; ls -A /run/imgbuild'
