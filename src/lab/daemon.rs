@@ -44,8 +44,6 @@ struct Daemon {
 /// # Errors
 /// When its sockets cannot be made.
 pub fn serve(folder: &Path) -> Result<()> {
-    // The terminal that it was started from is not its own.
-    let _ = rustix::process::setsid();
     let order = Order::read(folder)?;
     files::create_dir_all(&order.disks)?;
     let layout = Layout::of(&order.cluster);

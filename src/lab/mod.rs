@@ -29,6 +29,8 @@ mod scenario;
 mod seed;
 mod stage;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use crate::base::firmware::Firmware;
 pub use call::JOB;

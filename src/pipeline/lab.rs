@@ -23,6 +23,8 @@ const LOG: &str = "log";
 
 /// The process behind a lab.
 pub(super) fn serve(folder: &Path) -> Result<Outcome, Failure> {
+    // The terminal that it was started from is not its own.
+    let _ = rustix::process::setsid();
     lab::serve(folder)?;
     Ok(Outcome::nothing())
 }
