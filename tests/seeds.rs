@@ -327,8 +327,8 @@ const CASES: &[Case] = &[
     Case { path: "/etc/haproxy/haproxy.cfg", command: "haproxy -c -f DOCUMENT", right: "mode tcp", wrong: "mode tpc" },
     Case {
         path: "/etc/corosync/corosync.conf",
-        command: "head -c 256 /dev/zero >/tmp/authkey; \
-            COROSYNC_TOTEM_AUTHKEY_FILE=/tmp/authkey unshare --uts sh -c 'hostname NODE; corosync -t -c DOCUMENT'",
+        command: "mkdir -p /etc/corosync; head -c 256 /dev/zero >/etc/corosync/authkey; \
+            unshare --uts sh -c 'hostname NODE; corosync -t -c DOCUMENT'",
         right: "transport: knet",
         wrong: "transport: kent",
     },
