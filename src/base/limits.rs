@@ -268,3 +268,7 @@ pub const ACCOUNTS_BYTES: u64 = 16 * MIB;
 pub const SECRET_BYTES: u64 = 64 * KIB;
 /// Files of a cluster's secrets: 10,000 machines have ten each.
 pub const SECRET_FILES: usize = 200_000;
+/// All of a cluster's secrets as one archive, and sealed.
+pub const SEALED_BYTES: u64 = 512 * MIB;
+/// What a cluster's machines were told last: 10,000 machines take a megabyte.
+pub const RECORD_BYTES: u64 = 64 * MIB;

@@ -155,6 +155,7 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
             rebuild: verify.rebuild,
             selection: selection(verify.selection, around, here)?,
         }),
+        Verb::Secrets(verb) => Command::Secrets(secrets(verb, &here, around)),
         Verb::Cache(typed::Cache::Status) => Command::CacheStatus,
         Verb::Cache(typed::Cache::Prune) => Command::CachePrune,
         Verb::Doctor(typed) => Command::Doctor { repositories: repositories(typed, around)? },
@@ -167,6 +168,31 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
         directory,
     };
     Ok(Meant::Order(Box::new(Request { settings, command })))
+}
+
+fn secrets(typed: typed::Secrets, here: &dyn Fn(&Path) -> PathBuf, around: &Surroundings) -> meant::Secrets {
+    let (of, verb) = match typed {
+        typed::Secrets::Make(of) => (of, meant::SecretsVerb::Make),
+        typed::Secrets::Show(of) => (of, meant::SecretsVerb::Show),
+        typed::Secrets::Unseal(of) => (of, meant::SecretsVerb::Unseal),
+        typed::Secrets::Seal { of, to } => (of, meant::SecretsVerb::Seal { to }),
+        typed::Secrets::Renew { of, names, all, authority, new_keys } => {
+            let renewal = meant::Renewal { names, all, authorities: authority, keys: new_keys };
+            (of, meant::SecretsVerb::Renew(renewal))
+        }
+    };
+    meant::Secrets { cluster: of.cluster, access: access(&of.access, here, around), verb }
+}
+
+/// How secrets are opened: the identity that is given, else the one in the user's configuration.
+fn access(typed: &typed::Access, here: &dyn Fn(&Path) -> PathBuf, around: &Surroundings) -> meant::Access {
+    let variable = |name: &str| around.variables.get(name).map(Path::new).filter(|path| path.is_absolute());
+    let usual = || {
+        let configuration = variable("XDG_CONFIG_HOME").map(Path::to_owned);
+        let configuration = configuration.or_else(|| variable("HOME").map(|home| home.join(".config")));
+        configuration.unwrap_or_default().join("imgbuild/identity.txt")
+    };
+    meant::Access { identity: typed.identity.as_deref().map_or_else(usual, here) }
 }
 
 /// The path without `.` components; `..` stays, because of symbolic links.

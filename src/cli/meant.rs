@@ -115,6 +115,8 @@ pub enum Command {
     },
     /// Hold built images against a list of known vulnerabilities.
     Audit(Audit),
+    /// Look after a cluster's secrets.
+    Secrets(Secrets),
     /// Show what the cache holds.
     CacheStatus,
     /// Remove what is no longer needed from the cache and from the results.
@@ -200,6 +202,55 @@ pub struct Audit {
     pub fail_on: Severity,
     /// Use no network.
     pub offline: bool,
+}
+
+/// Looking after a cluster's secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secrets {
+    /// Its name, or a path.
+    pub cluster: String,
+    /// How they are opened.
+    pub access: Access,
+    /// What to do.
+    pub verb: SecretsVerb,
+}
+
+/// How a cluster's secrets are opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The user's identities for age.
+    pub identity: PathBuf,
+}
+
+/// What to do with secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretsVerb {
+    /// Make what is missing.
+    Make,
+    /// Show what expires when.
+    Show,
+    /// Renew certificates.
+    Renew(Renewal),
+    /// Seal them into one file.
+    Seal {
+        /// To whom; to whom they were sealed last when empty.
+        to: Vec<String>,
+    },
+    /// Open the sealed file into the folder.
+    Unseal,
+}
+
+/// Which certificates are renewed, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renewal {
+    /// Machines, leaves and authorities; what ends soon when empty.
+    pub names: Vec<String>,
+    /// Every leaf.
+    pub all: bool,
+    /// Authorities that are named are meant.
+    pub authorities: bool,
+    /// With new keys.
+    pub keys: bool,
 }
 
 /// How bad something is, by Debian's own judgement; from harmless to bad, and `Never` beyond all.

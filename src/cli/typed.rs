@@ -37,6 +37,12 @@ What was judged to be no concern is kept in audit.yaml beside the lock, with its
 
 Exit status: 0 when nothing of the wanted severity was found that audit.yaml does not name, 1 otherwise or when something failed.";
 
+const SECRETS: &str = "\
+`imgbuild seed` makes a cluster's secrets once and keeps them in seeds/<cluster>/secrets, one file for each, which only you can read and git \
+ignores. Beside them, seeds/<cluster>/record.json says which generation each machine was told last: it is no secret and belongs into version \
+control. Keep a copy of the secrets: without them nothing new can be told to the cluster's machines. `secrets seal` makes one, which may \
+be published to those who can open it.";
+
 /// Flags of every command.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Common options")]
@@ -151,6 +157,9 @@ pub enum Verb {
     ///
     /// Exit status: 0 sound, 1 damaged, 4 another build gives other bytes.
     Verify(Verify),
+    /// Look after a cluster's secrets: what expires when, renewal, sealing for version control
+    #[command(subcommand, after_long_help = SECRETS)]
+    Secrets(Secrets),
     /// Show or tidy the cache
     #[command(subcommand)]
     Cache(Cache),
@@ -473,6 +482,70 @@ pub enum Severity {
     High,
     /// Whatever is found, the exit status is 0
     Never,
+}
+
+/// `imgbuild secrets`.
+#[derive(Debug, Subcommand)]
+pub enum Secrets {
+    /// Make what is missing of them, without writing seeds
+    ///
+    /// `imgbuild seed` does so itself. Alone it serves to have the cluster's key (seeds/<cluster>/secrets/seed.pub) signed for
+    /// images that trust another one: `ssh-keygen -Y sign -n imgbuild-cluster -f KEY .../seed.pub` writes seed.pub.sig beside it,
+    /// and every seed carries that signature.
+    Make(SecretsOf),
+    /// Show what expires when; shows no secret
+    Show(SecretsOf),
+    /// Renew certificates: with no name, those that end within 90 days
+    ///
+    /// A certificate keeps its key and gets a new serial number and period. The next `imgbuild seed` tells the machines.
+    Renew {
+        /// Which cluster, and how its secrets are opened.
+        #[command(flatten)]
+        of: SecretsOf,
+        /// Machines (all certificates of each), certificates (MACHINE/NAME) or authorities, as `secrets show` names them
+        #[arg(value_name = "NAME", conflicts_with = "all")]
+        names: Vec<String>,
+        /// Every certificate of every machine
+        #[arg(long)]
+        all: bool,
+        /// Authorities too, where they are named or end soon; they keep their keys, so that all they signed stays valid
+        #[arg(long)]
+        authority: bool,
+        /// With new keys; an authority's new key makes everything anew that the old one signed
+        #[arg(long)]
+        new_keys: bool,
+    },
+    /// Seal the secrets into seeds/<cluster>/secrets.age, for version control
+    ///
+    /// Where the folder of the secrets is not there, every command opens this file with the identity instead.
+    Seal {
+        /// Which cluster, and how its secrets are opened.
+        #[command(flatten)]
+        of: SecretsOf,
+        /// Who can open it: age's recipients [default: as the last time, at first the identity's own]
+        #[arg(long, value_name = "RECIPIENT", num_args = 1.., value_delimiter = ',')]
+        to: Vec<String>,
+    },
+    /// Open the sealed file into the folder of the secrets
+    Unseal(SecretsOf),
+}
+
+/// Which cluster's secrets, and how they are opened.
+#[derive(Args, Debug)]
+pub struct SecretsOf {
+    /// A cluster: its folder below seeds/, or a path
+    pub cluster: String,
+    /// How they are opened.
+    #[command(flatten)]
+    pub access: Access,
+}
+
+/// How a cluster's secrets are opened.
+#[derive(Args, Debug)]
+pub struct Access {
+    /// Your identities for age, to open sealed secrets [default: $XDG_CONFIG_HOME/imgbuild/identity.txt]
+    #[arg(long, value_name = "FILE", env = "IMGBUILD_IDENTITY", hide_env_values = true)]
+    pub identity: Option<PathBuf>,
 }
 
 /// `imgbuild cache`.

@@ -7,7 +7,7 @@ use crate::cli::outcome::{Failure, Outcome};
 use crate::input::{self, ClusterInputs};
 use crate::plan::{self, BalancerKind, ClusterPlan, Link, NodePlan};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// `plan cluster`: every machine, its addresses, and who serves what to whom; asks nothing but the documents.
 pub(super) fn plan_cluster(settings: &Settings, cluster: &str, progress: &dyn Progress) -> Result<Outcome, Failure> {
@@ -34,12 +34,19 @@ pub(super) fn draw(settings: &Settings, cluster: &str, progress: &dyn Progress) 
 /// By name, or by path: of the document, or of the folder that it lies in.
 fn load(settings: &Settings, cluster: &str) -> Result<ClusterInputs, Failure> {
     let sources = sources(settings);
+    match file(settings, cluster) {
+        None => Ok(input::load_cluster(&sources, cluster)?),
+        Some(file) => Ok(input::load_cluster_file(&sources, &file)?),
+    }
+}
+
+/// The document of a cluster that is given as a path; none of one that is given by name.
+pub(super) fn file(settings: &Settings, cluster: &str) -> Option<PathBuf> {
     if !cluster.contains('/') && !cluster.ends_with(".yaml") {
-        return Ok(input::load_cluster(&sources, cluster)?);
+        return None;
     }
     let path = settings.directory.join(Path::new(cluster));
-    let file = if path.is_dir() { path.join("cluster.yaml") } else { path };
-    Ok(input::load_cluster_file(&sources, &file)?)
+    Some(if path.is_dir() { path.join("cluster.yaml") } else { path })
 }
 
 /// `1 machine`, `2 machines`.

@@ -16,6 +16,7 @@ mod native;
 mod pins;
 mod role;
 mod room;
+mod secrets;
 mod seeds;
 mod select;
 mod shell;
@@ -93,6 +94,7 @@ fn walk(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failure> 
         Command::Bundle(order) => bundle::run(settings, order, progress),
         Command::BundleImport { file } => carried::import(settings, file, progress),
         Command::Audit(order) => audit::run(settings, order, progress),
+        Command::Secrets(order) => secrets::run(settings, order, progress),
         Command::CacheStatus => cache::status(settings),
         Command::CachePrune => cache::prune(settings, progress),
         Command::Doctor { repositories } => Ok(doctor::run(settings, repositories)),

@@ -55,10 +55,13 @@ pub(super) struct Facts {
     point: Vec<u8>,
 }
 
-/// An authority with a key of its own.
-pub(super) fn authority(common_name: &str, source: &mut Source) -> Result<Certified> {
+/// An authority with this key, or a new one.
+pub(super) fn authority(common_name: &str, key: Option<EcKey>, source: &mut Source) -> Result<Certified> {
     let failed = || format!("making the authority {common_name}");
-    let key = EcKey::make(source)?;
+    let key = match key {
+        Some(key) => key,
+        None => EcKey::make(source)?,
+    };
     let mut params = parameters(common_name, EPOCH, source.now() + AUTHORITY_DAYS * DAY, source)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -140,7 +143,11 @@ pub(super) fn check(certified: &Certified, authority: Option<&Certified>) -> Res
         None => facts.point.clone(),
     };
     with(&certified.certificate, |certificate| {
-        key::verify(&signer, certificate.tbs_certificate.as_ref(), &certificate.signature_value.data)
+        let tbs = &certificate.tbs_certificate;
+        // The outer name of the algorithm is not signed; it must be the inner one (RFC 5280, 4.1.1.2).
+        ensure!(certificate.signature_algorithm == tbs.signature, "it names two kinds of signatures");
+        ensure!(authority.is_some() || tbs.is_ca(), "it is no authority's");
+        key::verify(&signer, tbs.as_ref(), &certificate.signature_value.data)
     })?;
     Ok(facts)
 }

@@ -30,7 +30,7 @@ pub fn make(plan: &ClusterPlan, existing: Option<ClusterIdentity>, source: &mut 
     if plan.kubernetes.is_some() {
         for (name, common_name) in wanted::AUTHORITIES {
             if !identity.authorities.contains_key(*name) {
-                identity.authorities.insert((*name).to_owned(), certificate::authority(common_name, source)?);
+                identity.authorities.insert((*name).to_owned(), certificate::authority(common_name, None, source)?);
             }
         }
         if identity.service_accounts.is_none() {
