@@ -272,3 +272,7 @@ pub const SECRET_FILES: usize = 200_000;
 pub const SEALED_BYTES: u64 = 512 * MIB;
 /// What a cluster's machines were told last: 10,000 machines take a megabyte.
 pub const RECORD_BYTES: u64 = 64 * MIB;
+/// Name resolution, connection and TLS handshake with Vault, each.
+pub const VAULT_CONNECT_TIME: Duration = Duration::from_secs(10);
+/// One answer of Vault in all.
+pub const VAULT_TIME: Duration = Duration::from_secs(30);

@@ -3,6 +3,7 @@
 use super::meant::{self, Command, Request, Settings};
 use super::typed::{self, Typed, Verb};
 use crate::base::hint::hinted;
+use crate::base::secret::Secret;
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -175,6 +176,8 @@ fn secrets(typed: typed::Secrets, here: &dyn Fn(&Path) -> PathBuf, around: &Surr
         typed::Secrets::Make(of) => (of, meant::SecretsVerb::Make),
         typed::Secrets::Show(of) => (of, meant::SecretsVerb::Show),
         typed::Secrets::Unseal(of) => (of, meant::SecretsVerb::Unseal),
+        typed::Secrets::Move { of, to: typed::Keeping::Vault } => (of, meant::SecretsVerb::Move(meant::Keeping::Vault)),
+        typed::Secrets::Move { of, to: typed::Keeping::Files } => (of, meant::SecretsVerb::Move(meant::Keeping::Files)),
         typed::Secrets::Seal { of, to } => (of, meant::SecretsVerb::Seal { to }),
         typed::Secrets::Renew { of, names, all, authority, new_keys } => {
             let renewal = meant::Renewal { names, all, authorities: authority, keys: new_keys };
@@ -192,7 +195,21 @@ fn access(typed: &typed::Access, here: &dyn Fn(&Path) -> PathBuf, around: &Surro
         let configuration = configuration.or_else(|| variable("HOME").map(|home| home.join(".config")));
         configuration.unwrap_or_default().join("imgbuild/identity.txt")
     };
-    meant::Access { identity: typed.identity.as_deref().map_or_else(usual, here) }
+    meant::Access { identity: typed.identity.as_deref().map_or_else(usual, here), vault: vault(here, around) }
+}
+
+/// What the environment says of Vault, by the names that Vault's own command knows.
+fn vault(here: &dyn Fn(&Path) -> PathBuf, around: &Surroundings) -> meant::VaultAccess {
+    let text = |name: &str| around.variables.get(name).filter(|value| !value.is_empty()).cloned();
+    let role = text("VAULT_ROLE_ID").zip(text("VAULT_SECRET_ID").map(Secret::new));
+    meant::VaultAccess {
+        address: text("VAULT_ADDR"),
+        token: text("VAULT_TOKEN").map(Secret::new),
+        token_file: text("HOME").map(|home| Path::new(&home).join(".vault-token")),
+        role,
+        namespace: text("VAULT_NAMESPACE"),
+        authority: text("VAULT_CACERT").map(|file| here(Path::new(&file))),
+    }
 }
 
 /// The path without `.` components; `..` stays, because of symbolic links.
@@ -361,6 +378,23 @@ mod tests {
         };
         let expected = meant::Sign { key: "/srv/keys/k".into(), password: Some("/srv/p".into()) };
         assert_eq!(role.sign, Some(expected));
+    }
+
+    #[test]
+    fn secrets_are_opened_as_flags_and_environment_say() {
+        let access = |line: &str, variables: &[(&str, &str)]| {
+            let Ok(Meant::Order(request)) = meant(line, variables) else { panic!() };
+            let Command::Secrets(secrets) = request.command else { panic!() };
+            secrets.access
+        };
+        let home = [("HOME", "/home/me"), ("VAULT_TOKEN", "hvs.x"), ("VAULT_ROLE_ID", "r"), ("VAULT_SECRET_ID", "s")];
+        let found = access("--cache /c secrets show demo", &home);
+        assert_eq!(found.identity, Path::new("/home/me/.config/imgbuild/identity.txt"));
+        assert_eq!(found.vault.token_file.as_deref(), Some(Path::new("/home/me/.vault-token")));
+        let shown = format!("{:?}", found.vault);
+        assert!(shown.contains("token: Some(***)") && shown.contains("role: Some((\"r\", ***))"), "{shown}");
+        let found = access("--cache /c secrets unseal demo --identity key", &[("XDG_CONFIG_HOME", "/x")]);
+        assert_eq!((found.identity.as_path(), found.vault.token), (Path::new("/home/someone/key"), None));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub use super::meant_lab::{Lab, LabCut, LabDirection, LabSsh, LabUp, LabVerb};
 pub use crate::base::firmware::Firmware;
+use crate::base::secret::Secret;
 use crate::base::size::Bytes;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -220,6 +221,34 @@ pub struct Secrets {
 pub struct Access {
     /// The user's identities for age.
     pub identity: PathBuf,
+    /// What the environment says of Vault.
+    pub vault: VaultAccess,
+}
+
+/// How Vault is reached, for clusters whose secrets are there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VaultAccess {
+    /// Its URL.
+    pub address: Option<String>,
+    /// Who asks.
+    pub token: Option<Secret>,
+    /// Where `vault login` leaves the token.
+    pub token_file: Option<PathBuf>,
+    /// Who asks for a token: an AppRole's id and secret id.
+    pub role: Option<(String, Secret)>,
+    /// The namespace.
+    pub namespace: Option<String>,
+    /// Certificates of its authority, in PEM.
+    pub authority: Option<PathBuf>,
+}
+
+/// Where secrets can be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// In Vault, as the cluster's document says.
+    Vault,
+    /// In the folder beside the document.
+    Files,
 }
 
 /// What to do with secrets.
@@ -238,6 +267,8 @@ pub enum SecretsVerb {
     },
     /// Open the sealed file into the folder.
     Unseal,
+    /// Keep them elsewhere.
+    Move(Keeping),
 }
 
 /// Which certificates are renewed, and how.

@@ -41,7 +41,11 @@ const SECRETS: &str = "\
 `imgbuild seed` makes a cluster's secrets once and keeps them in seeds/<cluster>/secrets, one file for each, which only you can read and git \
 ignores. Beside them, seeds/<cluster>/record.json says which generation each machine was told last: it is no secret and belongs into version \
 control. Keep a copy of the secrets: without them nothing new can be told to the cluster's machines. `secrets seal` makes one, which may \
-be published to those who can open it.";
+be published to those who can open it.
+
+With `secrets: {vault: {path: imgbuild/demo}}` in its document, a cluster's secrets are in HashiCorp Vault or OpenBao: VAULT_ADDR, and \
+VAULT_TOKEN (or what `vault login` left, or VAULT_ROLE_ID and VAULT_SECRET_ID for AppRole), VAULT_NAMESPACE and VAULT_CACERT say how to get \
+there.";
 
 /// Flags of every command.
 #[derive(Args, Debug)]
@@ -528,6 +532,27 @@ pub enum Secrets {
     },
     /// Open the sealed file into the folder of the secrets
     Unseal(SecretsOf),
+    /// Move the secrets into Vault, or out of it
+    ///
+    /// Into Vault: the cluster's document says where (`secrets: {vault: {path: imgbuild/demo}}`); what is there is compared
+    /// before the folder is removed. Out of it: into the folder; what is in Vault stays there.
+    Move {
+        /// Which cluster, and how its secrets are opened.
+        #[command(flatten)]
+        of: SecretsOf,
+        /// Where to
+        #[arg(long)]
+        to: Keeping,
+    },
+}
+
+/// Where secrets can be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Keeping {
+    /// In HashiCorp Vault or OpenBao (key-value store, version 2)
+    Vault,
+    /// In seeds/<cluster>/secrets
+    Files,
 }
 
 /// Which cluster's secrets, and how they are opened.

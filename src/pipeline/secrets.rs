@@ -5,11 +5,11 @@ use crate::base::hint::{Remedy as _, hinted};
 use crate::base::private::{self, FolderLock, PrivateFiles};
 use crate::base::progress::{Event, Progress, Silent};
 use crate::base::{files, limits};
-use crate::cli::meant::{Access, Secrets, SecretsVerb, Settings};
+use crate::cli::meant::{Access, Keeping, Secrets, SecretsVerb, Settings};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::format::seed;
 use crate::plan::ClusterPlan;
-use crate::secret::{self, ClusterIdentity, Entry, Kind, Place, Record, Renewal, Source, State};
+use crate::secret::{self, ClusterIdentity, Entry, Kind, Place, Record, Renewal, Source, State, Vault, VaultAccess};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -68,6 +68,7 @@ pub(super) fn keep(
     let found = find(settings, &home, plan, access)?;
     let (place, there, record) = match found {
         Some(Found { place, files, identity, record }) => (place, Some((files, identity)), record),
+        None if plan.vault.is_some() => (vault(plan, access)?, None, None),
         None => (Place::Folder(home.secrets()), None, None),
     };
     let (before, existing) = there.unzip();
@@ -77,7 +78,7 @@ pub(super) fn keep(
     if before.as_ref() != Some(&after) {
         store(&place, &home, &after, &mut record)?;
         let made = after.len() - before.map_or(0, |before| before.len()).min(after.len());
-        progress.event(Event::Note { text: format!("{made} new secrets of {} are in {}", plan.name, shown(&place)) });
+        progress.event(Event::Note { text: format!("{made} new secrets of {} are in {}", plan.name, place.shown()) });
     }
     record.write(&home.record())?;
     out_of_date(&home, &place, &after, &record, progress)?;
@@ -94,7 +95,7 @@ impl Kept {
 
     /// Where the secrets are kept, for people.
     pub(super) fn place(&self) -> String {
-        shown(&self.place)
+        self.place.shown()
     }
 }
 
@@ -108,9 +109,12 @@ pub(super) fn run(settings: &Settings, order: &Secrets, progress: &dyn Progress)
         return Ok(Outcome::new(format!("{place}\n"), &json!({"cluster": plan.name, "id": id, "place": place})));
     }
     let (home, _lock) = hold(settings, &order.cluster, &plan, progress)?;
+    if let SecretsVerb::Move(to) = order.verb {
+        return relocate(settings, &plan, &home, &order.access, to);
+    }
     let found = find(settings, &home, &plan, &order.access)?.ok_or_else(|| none_yet(&plan))?;
     match &order.verb {
-        SecretsVerb::Make | SecretsVerb::Show => show(&plan, &found),
+        SecretsVerb::Make | SecretsVerb::Move(_) | SecretsVerb::Show => show(&plan, &found),
         SecretsVerb::Renew(meant) => {
             let renewal = Renewal {
                 names: meant.names.clone(),
@@ -149,11 +153,11 @@ fn hold(settings: &Settings, cluster: &str, plan: &ClusterPlan, progress: &dyn P
 fn find(settings: &Settings, home: &Home, plan: &ClusterPlan, access: &Access) -> Result<Option<Found>> {
     let record = Record::read(&home.record())?;
     let told = told(settings, plan)?;
-    for place in [Place::Folder(home.secrets()), sealed(home, access)] {
+    for place in places(home, plan, access)? {
         let Some(files) = place.read()? else { continue };
         let identity = secret::identity(files.clone(), &|path| place.of(path))?;
         if identity.name != plan.name {
-            let message = format!("{} holds the secrets of the cluster `{}`", shown(&place), identity.name);
+            let message = format!("{} holds the secrets of the cluster `{}`", place.shown(), identity.name);
             let hint = format!(
                 "a cluster cannot be renamed, because its machines know it by its name: call it `{}` again, or begin \
                  `{}` in a folder of its own",
@@ -164,13 +168,19 @@ fn find(settings: &Settings, home: &Home, plan: &ClusterPlan, access: &Access) -
         if let Some((whose, id)) = known(home, record.as_ref(), told.as_ref()).find(|(_, id)| *id != identity.id) {
             let message = format!(
                 "{} holds the secrets of another cluster `{}` ({}) than {whose} ({id})",
-                shown(&place),
+                place.shown(),
                 plan.name,
                 identity.id
             );
             return Err(hinted(message, remedy(home, settings, plan)));
         }
         return Ok(Some(Found { place, files, identity, record }));
+    }
+    if plan.vault.is_some() && (home.secrets().exists() || home.sealed().exists()) {
+        return Err(hinted(
+            format!("the document of {} says that its secrets are in Vault, and they are beside it", plan.name),
+            format!("`imgbuild secrets move {} --to vault` takes them there", plan.name),
+        ));
     }
     match known(home, record.as_ref(), told.as_ref()).next() {
         None => Ok(None),
@@ -184,6 +194,35 @@ fn find(settings: &Settings, home: &Home, plan: &ClusterPlan, access: &Access) -
             Err(hinted(message, remedy(home, settings, plan)))
         }
     }
+}
+
+/// Where a cluster's secrets may lie, the place that counts first.
+fn places(home: &Home, plan: &ClusterPlan, access: &Access) -> Result<Vec<Place>> {
+    match &plan.vault {
+        Some(_) => Ok(vec![vault(plan, access)?]),
+        None => Ok(vec![Place::Folder(home.secrets()), sealed(home, access)]),
+    }
+}
+
+/// The path in Vault that the document names.
+fn vault(plan: &ClusterPlan, access: &Access) -> Result<Place> {
+    let Some(at) = &plan.vault else {
+        return Err(hinted(
+            format!("the document of {} does not say where in Vault its secrets are", plan.name),
+            format!("add `secrets: {{vault: {{path: imgbuild/{}}}}}` to it", plan.name),
+        ));
+    };
+    let meant = &access.vault;
+    let access = VaultAccess {
+        address: meant.address.clone(),
+        token: meant.token.clone(),
+        token_file: meant.token_file.clone(),
+        role: meant.role.clone(),
+        namespace: meant.namespace.clone(),
+        authority: meant.authority.clone(),
+        patience: limits::VAULT_TIME,
+    };
+    Ok(Place::Vault(Box::new(Vault::open(&at.mount, &at.path, &access)?)))
 }
 
 /// Everything that names the cluster's id: who, and which.
@@ -226,19 +265,12 @@ fn sealed(home: &Home, access: &Access) -> Place {
     Place::Sealed { file: home.sealed(), identity: access.identity.clone() }
 }
 
-fn shown(place: &Place) -> String {
-    match place {
-        Place::Folder(folder) => folder.display().to_string(),
-        Place::Sealed { file, .. } => file.display().to_string(),
-    }
-}
-
 /// Writes secrets to where they are kept.
 fn store(place: &Place, home: &Home, secrets: &PrivateFiles, record: &mut Record) -> Result<()> {
     if matches!(place, Place::Sealed { .. }) {
         if record.recipients.is_empty() {
             return Err(hinted(
-                format!("{} does not say to whom {} is sealed", home.record().display(), shown(place)),
+                format!("{} does not say to whom {} is sealed", home.record().display(), place.shown()),
                 "say it: `imgbuild secrets seal CLUSTER --to RECIPIENT...`",
             ));
         }
@@ -293,7 +325,7 @@ fn ends(entry: &Entry) -> String {
 
 fn show(plan: &ClusterPlan, found: &Found) -> Result<Outcome, Failure> {
     let entries = secret::calendar(&found.identity, Source::system()?.now())?;
-    let mut text = format!("{} ({}) in {}\n", plan.name, found.identity.id, shown(&found.place));
+    let mut text = format!("{} ({}) in {}\n", plan.name, found.identity.id, found.place.shown());
     let width = |of: fn(&Entry) -> usize| entries.iter().map(of).max().unwrap_or(0);
     let (names, days) = (width(|entry| entry.name.len()), width(|entry| ends(entry).len()));
     for entry in &entries {
@@ -318,7 +350,7 @@ fn show(plan: &ClusterPlan, found: &Found) -> Result<Outcome, Failure> {
         );
     }
     let value =
-        json!({"cluster": plan.name, "id": found.identity.id, "place": shown(&found.place), "entries": entries});
+        json!({"cluster": plan.name, "id": found.identity.id, "place": found.place.shown(), "entries": entries});
     Ok(Outcome::new(text, &value))
 }
 
@@ -342,7 +374,7 @@ fn renew(plan: &ClusterPlan, home: &Home, found: Found, renewal: &Renewal) -> Re
         store(&place, home, &after, &mut record)?;
         record.write(&home.record())?;
     }
-    let mut text = format!("renewed in {}:\n", shown(&place));
+    let mut text = format!("renewed in {}:\n", place.shown());
     for name in &renewed {
         let _ = writeln!(text, "  {name}");
     }
@@ -374,11 +406,52 @@ fn seal(plan: &ClusterPlan, home: &Home, found: Found, to: &[String], access: &A
     Ok(Outcome::new(text, &json!({"file": file, "recipients": record.recipients})))
 }
 
+/// Moves secrets; removes them where they were only when they are read whole from where they are now.
+fn relocate(
+    settings: &Settings,
+    plan: &ClusterPlan,
+    home: &Home,
+    access: &Access,
+    to: Keeping,
+) -> Result<Outcome, Failure> {
+    let remote = vault(plan, access)?;
+    let beside = ClusterPlan { vault: None, ..plan.clone() };
+    let (source, target) = match to {
+        Keeping::Vault => (find(settings, home, &beside, access)?, remote),
+        Keeping::Files => (find(settings, home, plan, access)?, Place::Folder(home.secrets())),
+    };
+    let found = source.ok_or_else(|| none_yet(plan))?;
+    if let Some(there) = target.read()?.filter(|there| *there != found.files) {
+        let same = secret::identity(there, &|path| target.of(path)).is_ok_and(|there| there.id == found.identity.id);
+        if !same {
+            let message = format!("{} holds something else than the secrets of {}", target.shown(), plan.name);
+            return Err(hinted(message, "move it away, or name another path").into());
+        }
+    }
+    target.write(&found.files, &[])?;
+    if target.read()?.as_ref() != Some(&found.files) {
+        let message = format!("{} does not hold what was written to it", target.shown());
+        return Err(hinted(message, "nothing was removed; look for what lies there besides, and try again").into());
+    }
+    let mut text = format!("the secrets of {} are in {}\n", plan.name, target.shown());
+    match (&found.place, to) {
+        (Place::Folder(folder), Keeping::Vault) => {
+            private::remove(folder)?;
+            let _ = writeln!(text, "{} is removed", folder.display());
+        }
+        (Place::Sealed { file, .. }, Keeping::Vault) => {
+            let _ = writeln!(text, "{} is still there", file.display());
+        }
+        _ => text.push_str("they are still in Vault; take `secrets:` out of the document now\n"),
+    }
+    Ok(Outcome::new(text, &json!({"from": found.place.shown(), "to": target.shown()})))
+}
+
 fn unseal(plan: &ClusterPlan, home: &Home, found: &Found, access: &Access) -> Result<Outcome, Failure> {
     let folder = home.secrets();
     let files = match &found.place {
         Place::Sealed { .. } => found.files.clone(),
-        Place::Folder(_) => {
+        Place::Folder(_) | Place::Vault(_) => {
             let place = sealed(home, access);
             let there = place.read()?;
             let there = there.with_context(|| format!("there is no {}", home.sealed().display()));

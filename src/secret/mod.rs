@@ -4,7 +4,7 @@
 //! ClusterIdentity   keys, authorities, leaves, passwords of one cluster (values.rs)
 //! make              makes what is missing of it and keeps what is there (wanted.rs says what a machine needs)
 //! files, identity   the same as files, and back, strictly (layout.rs)
-//! Place             where the files are kept: a folder, or one file sealed by age (place.rs, seal.rs)
+//! Place             where the files are kept: a folder, a file sealed by age, Vault (place.rs, seal.rs, vault.rs)
 //! calendar, renew   what expires when (calendar.rs)
 //! Record            which generation each machine was told last: no secret, but to be kept as well (record.rs)
 //! ```
@@ -21,6 +21,7 @@ mod source;
 mod ssh;
 mod values;
 mod visit;
+mod vault;
 mod wanted;
 
 pub use calendar::{Entry, Kind, Renewal, SOON_DAYS, State, calendar, renew};
@@ -33,6 +34,7 @@ pub use source::Source;
 pub use ssh::SshKey;
 pub use values::{Account, Certified, ClusterIdentity, KeyPair, NodeIdentity};
 pub use visit::Visit;
+pub use vault::{Vault, VaultAccess};
 
 #[cfg(test)]
 mod tests;

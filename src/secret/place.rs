@@ -1,6 +1,7 @@
-//! Where a cluster's secrets are kept: in a folder, or sealed in one file.
+//! Where a cluster's secrets are kept: in a folder, sealed in one file, or in Vault.
 
 use super::seal;
+use super::vault::Vault;
 use crate::base::hint::{Remedy as _, hinted};
 use crate::base::limits::SEALED_BYTES;
 use crate::base::private::{self, PrivateFiles};
@@ -10,7 +11,7 @@ use anyhow::{Context as _, Result};
 use std::path::{Path, PathBuf};
 
 /// Where secrets are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Place {
     /// One file for each, in this folder.
     Folder(PathBuf),
@@ -21,6 +22,8 @@ pub enum Place {
         /// age's identities.
         identity: PathBuf,
     },
+    /// Below a path in Vault.
+    Vault(Box<Vault>),
 }
 
 impl Place {
@@ -36,6 +39,7 @@ impl Place {
                 let opened = seal::unseal(&files::read(file, SEALED_BYTES)?, &key(identity)?);
                 opened.with_context(|| format!("opening {} with {}", file.display(), identity.display())).map(Some)
             }
+            Self::Vault(vault) => vault.read(),
         }
     }
 
@@ -56,6 +60,7 @@ impl Place {
                 let sealed = seal::seal(secrets, recipients).with_context(|| format!("sealing {}", file.display()))?;
                 files::write_atomic(file, &sealed)
             }
+            Self::Vault(vault) => vault.write(secrets),
         }
     }
 
@@ -65,6 +70,16 @@ impl Place {
         match self {
             Self::Folder(folder) => folder.join(path).display().to_string(),
             Self::Sealed { file, .. } => format!("{path} in {}", file.display()),
+            Self::Vault(vault) => vault.of(path),
+        }
+    }
+
+    /// Where all of them lie, for people.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Folder(path) | Self::Sealed { file: path, .. } => path.display().to_string(),
+            Self::Vault(vault) => vault.shown(),
         }
     }
 }

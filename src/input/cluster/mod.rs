@@ -10,7 +10,9 @@ mod words;
 
 pub(crate) use network::NetworkEntry;
 pub(crate) use node::{DataDiskEntry, DiskUse, InterfaceEntry, NodeEntry, Override, SizeEntry};
-pub(crate) use service::{ApiEntry, Balancer, EtcdTopology, GlusterEntry, KubernetesEntry, ListenerEntry, Runtime};
+pub(crate) use service::{
+    ApiEntry, Balancer, EtcdTopology, GlusterEntry, KubernetesEntry, ListenerEntry, Runtime, VaultEntry,
+};
 pub(crate) use site::{Site, SyslogProtocol, UserEntry as ClusterUserEntry};
 
 use super::check;
@@ -29,6 +31,7 @@ pub(crate) struct Cluster {
     pub(crate) listeners: Vec<ListenerEntry>,
     pub(crate) kubernetes: Option<KubernetesEntry>,
     pub(crate) gluster: Option<GlusterEntry>,
+    pub(crate) vault: Option<VaultEntry>,
     pub(crate) nodes: Vec<NodeEntry>,
 }
 
@@ -46,10 +49,11 @@ pub(super) fn cluster(report: &Report, node: &Node) -> Option<Cluster> {
     let listeners = fields.get("listeners").map(|node| service::listeners(report, node)).unwrap_or_default();
     let kubernetes = fields.get("kubernetes").and_then(|node| service::kubernetes(report, node));
     let gluster = fields.get("storage").and_then(|node| service::storage(report, node));
+    let vault = fields.get("secrets").and_then(|node| service::secrets(report, node));
     let nodes = fields.require("nodes").map(|node| node::nodes(report, node)).unwrap_or_default();
     fields.close();
     let (name, domain) = (name?, domain?);
-    Some(Cluster { name, domain, recipe, site, networks, api, listeners, kubernetes, gluster, nodes })
+    Some(Cluster { name, domain, recipe, site, networks, api, listeners, kubernetes, gluster, vault, nodes })
 }
 
 /// A single value or a list of them: most clusters have one address each, dual-stack ones two.

@@ -52,6 +52,13 @@ pub(crate) struct Target {
     pub(crate) port: i64,
 }
 
+/// A path in Vault.
+#[derive(Clone, Debug)]
+pub(crate) struct VaultEntry {
+    pub(crate) mount: String,
+    pub(crate) path: String,
+}
+
 /// Kubernetes on masters and workers.
 #[derive(Clone, Debug)]
 pub(crate) struct KubernetesEntry {
@@ -191,6 +198,20 @@ fn version(text: &str) -> Result<String, Refusal> {
         return Err(Refusal::new("the version begins with `v`").suggest(Some(parts.join("."))));
     }
     Ok(text.to_owned())
+}
+
+/// Where the cluster's secrets are kept, when it is not beside the document.
+pub(super) fn secrets(report: &Report, node: &Node) -> Option<VaultEntry> {
+    let mut fields = Fields::open(report, node, "`secrets`")?;
+    let vault = fields.require("vault").and_then(|node| {
+        let mut fields = Fields::open(report, node, "`vault`")?;
+        let mount = fields.get("mount").and_then(|node| report.checked(node, words::vault_path));
+        let path = fields.require("path").and_then(|node| report.checked(node, words::vault_path));
+        fields.close();
+        Some(VaultEntry { mount: mount.map_or_else(|| "secret".to_owned(), |mount| mount.value), path: path?.value })
+    });
+    fields.close();
+    vault
 }
 
 pub(super) fn storage(report: &Report, node: &Node) -> Option<GlusterEntry> {

@@ -62,6 +62,18 @@ pub(super) fn word(text: &str) -> Result<String, Refusal> {
         .hint("at most 63 letters, digits, `-`, `_` or `.`, with a letter or digit first"))
 }
 
+/// A path in Vault: words with `/` between them.
+pub(super) fn vault_path(text: &str) -> Result<String, Refusal> {
+    if text.len() <= 200 && text.split('/').all(|part| word(part).is_ok()) {
+        return Ok(text.to_owned());
+    }
+    let tidy = text.trim_matches('/').to_owned();
+    let meant = (tidy != text && tidy.split('/').all(|part| word(part).is_ok())).then_some(tidy);
+    Err(Refusal::new(format!("`{text}` is no path in Vault"))
+        .suggest(meant)
+        .hint("write it without `data/`, as `vault kv get` takes it: imgbuild/demo"))
+}
+
 /// An address of a machine.
 pub(super) fn address(text: &str) -> Result<IpAddr, Refusal> {
     let refuse = |message: String| Refusal::new(message);

@@ -4,6 +4,7 @@ use super::expand::{Interface, Machine};
 use super::values::{
     ApiPlan, Backend, BalancerKind, BalancersPlan, ClusterPlan, DataDisk, FloatingAddress, GlusterPlan, InterfacePlan,
     KubernetesPlan, Link, NetworkPlan, NodePlan, NodeSize, ProxyPlan, ServicePlan, SitePlan, SyslogPlan, UserPlan,
+    VaultPlan,
 };
 use super::{addresses, balancers, expand, members, networks, resources, roles};
 use crate::base::network::Cidr;
@@ -135,6 +136,7 @@ fn plan(cluster: &Cluster, machines: &[Machine<'_>], inputs: &ClusterInputs) -> 
         api,
         kubernetes,
         gluster,
+        vault: cluster.vault.as_ref().map(|entry| VaultPlan { mount: entry.mount.clone(), path: entry.path.clone() }),
         nodes,
     }
 }

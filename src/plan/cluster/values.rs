@@ -33,6 +33,9 @@ pub struct ClusterPlan {
     /// Replicated storage, if the cluster has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gluster: Option<GlusterPlan>,
+    /// Where its secrets are kept, when it is not beside its document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vault: Option<VaultPlan>,
     /// In the order of the document, rows counted up.
     pub nodes: Vec<NodePlan>,
 }
@@ -240,6 +243,15 @@ pub struct GlusterPlan {
     pub nodes: Vec<String>,
     /// Where it is mounted.
     pub mount: String,
+}
+
+/// A path in Vault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultPlan {
+    /// Where the key-value store is mounted.
+    pub mount: String,
+    /// Below that.
+    pub path: String,
 }
 
 /// One machine.
