@@ -464,12 +464,47 @@ fn other_commands_leave_secrets_alone() {
     fs::create_dir_all(project.at("out")).unwrap();
     project.run("cache prune");
     fs::remove_dir_all(project.at("out")).unwrap();
-    project.done("secrets renew balancers --all");
+    project.done("seed balancers");
     project.done("plan cluster demo");
     project.done("init --force");
     assert_eq!(project.files(), first);
     project.done("secrets make demo");
     assert_eq!(project.files(), first);
+}
+
+/// Every file below a folder with its bytes.
+fn everything(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let (mut found, mut waiting) = (BTreeMap::new(), vec![folder.to_owned()]);
+    while let Some(folder) = waiting.pop() {
+        for path in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                waiting.push(path);
+            } else {
+                found.insert(path.clone(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn seeds_are_the_same_again_also_from_the_sealed_file() {
+    let project = Project::new();
+    project.identity("identity.txt");
+    project.done("seed demo");
+    let seeds = project.at("out/clusters/demo/seeds");
+    let first = everything(&seeds);
+    assert!(first.len() > 12 * 5, "{}", first.len());
+    project.done("secrets seal demo");
+    private::remove(&project.secrets()).unwrap();
+    fs::remove_dir_all(project.at("out")).unwrap();
+    project.done("seed demo");
+    assert!(!project.secrets().exists());
+    assert!(everything(&seeds) == first, "the same to the byte");
+    // Neither the folder nor the sealed file: no seeds rather than others.
+    fs::remove_file(project.at("seeds/demo/secrets.age")).unwrap();
+    assert!(project.refused("seed demo").contains("are gone: neither"));
+    assert!(everything(&seeds) == first);
 }
 
 /// All secrets of these files as they could appear somewhere: keys' lines, passwords, bytes in hexadecimal and base64.
@@ -515,6 +550,7 @@ fn no_output_and_no_open_file_shows_a_secret() {
         for line in ["make demo", "show demo", "renew demo nobody", "unseal demo", "seal demo --to x"] {
             run(&format!("{verbosity}secrets {line}"));
         }
+        run(&format!("{verbosity}seed demo"));
     }
     run(&format!("-v secrets seal demo --to {recipient}"));
     // Damaged in every file once: no message repeats what the file held.
@@ -537,6 +573,7 @@ fn no_output_and_no_open_file_shows_a_secret() {
         }
     }
     // The files that others may read, wherever they are.
+    assert!(project.at("out/clusters/demo/seeds/worker1.iso").is_file());
     let mut waiting = vec![project.folder.path().to_owned()];
     let mut open = 0;
     while let Some(folder) = waiting.pop() {

@@ -104,6 +104,7 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
         }
         Verb::Plan(typed::Plan::Cluster { cluster }) => Command::PlanCluster { cluster },
         Verb::Seed(seed) => Command::Seed(meant::Seed {
+            access: access(&seed.access, &here, around),
             cluster: seed.cluster,
             form: match seed.form {
                 typed::SeedForm::Iso => meant::SeedForm::Iso,

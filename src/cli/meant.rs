@@ -371,6 +371,8 @@ pub struct Seed {
     pub cluster: String,
     /// What seeds are written as, beside a folder each.
     pub form: SeedForm,
+    /// How its secrets are opened.
+    pub access: Access,
 }
 
 /// What a seed is written as.

@@ -285,6 +285,9 @@ pub struct Seed {
     /// What each seed is written as, beside the folder with its files
     #[arg(long, value_name = "FORM", default_value = "iso", env = "IMGBUILD_FORM", hide_env_values = true)]
     pub form: SeedForm,
+    /// How its secrets are opened.
+    #[command(flatten)]
+    pub access: Access,
 }
 
 /// What a seed is written as.

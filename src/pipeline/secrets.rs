@@ -88,7 +88,6 @@ pub(super) fn keep(
 
 impl Kept {
     /// Keeps what the machines were told: after their seeds are written.
-    #[allow(dead_code, reason = "`seed` tells the machines")]
     pub(super) fn told(&self) -> Result<()> {
         self.record.write(&self.home.record())
     }
