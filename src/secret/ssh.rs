@@ -119,6 +119,9 @@ pub(super) fn host_certificate(line: &str, host: &SshKey, authority: &SshKey) ->
     ensure!(certificate.public_key() == host.public_key().key_data(), "it is of another key");
     ensure!(certificate.signature_key() == authority.public_key().key_data(), "another authority signed it");
     certificate.verify_signature().ok().context("its signature does not fit")?;
+    // `ssh-key` 0.6.7 does not mind lengths within that are too long, and signs what it would have written; OpenSSH minds.
+    let again = certificate.to_openssh().unwrap_or_default();
+    ensure!(again.trim_end() == line.trim_end(), "it is not written as OpenSSH writes it");
     let names = certificate.valid_principals().iter().cloned().collect();
     Ok(HostCertificate { id: certificate.key_id().to_owned(), names, until: certificate.valid_before() })
 }
