@@ -546,7 +546,7 @@ fn no_output_and_no_open_file_shows_a_secret() {
     };
     run("-v secrets make demo");
     let files = project.files();
-    for verbosity in ["", "-v ", "-q ", "--json ", "--json -v ", "--progress plain ", "--progress json "] {
+    for verbosity in ["", "-v ", "--json -v ", "--progress json "] {
         for line in ["make demo", "show demo", "renew demo nobody", "unseal demo", "seal demo --to x"] {
             run(&format!("{verbosity}secrets {line}"));
         }
