@@ -20,8 +20,8 @@ mod seal;
 mod source;
 mod ssh;
 mod values;
-mod visit;
 mod vault;
+mod visit;
 mod wanted;
 
 pub use calendar::{Entry, Kind, Renewal, SOON_DAYS, State, calendar, renew};
@@ -33,8 +33,8 @@ pub use seal::{digest, recipients_of, seal, unseal};
 pub use source::Source;
 pub use ssh::SshKey;
 pub use values::{Account, Certified, ClusterIdentity, KeyPair, NodeIdentity};
-pub use visit::Visit;
 pub use vault::{Vault, VaultAccess};
+pub use visit::Visit;
 
 #[cfg(test)]
 mod tests;
