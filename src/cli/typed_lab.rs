@@ -27,7 +27,7 @@ pub enum Lab {
         /// Whose account [default: the first of the cluster's users]
         #[arg(long, short = 'l', value_name = "NAME")]
         user: Option<String>,
-        /// The key to log in with [default: the person's own keys]
+        /// The key to log in with [default: one for an hour, signed by the cluster's authority]
         #[arg(long, short = 'i', value_name = "KEYFILE")]
         identity: Option<PathBuf>,
         /// What to run there

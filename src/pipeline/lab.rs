@@ -1,5 +1,6 @@
 //! `imgbuild lab`: finds what a cluster's machines start from, starts the process that runs them, and asks it.
 
+use super::visit::Pass;
 use super::{clusters, machine};
 use crate::base::files;
 use crate::base::hint::hinted;
@@ -130,6 +131,14 @@ fn log_in(settings: &Settings, plan: &ClusterPlan, cluster: &str, order: &LabSsh
     // Machines of a lab come and go under the same names, and no network is between them and us.
     let mut run = Run::new(ssh).args(["-o", &proxy, "-o", "StrictHostKeyChecking=no"]);
     run = run.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-l", &user]);
+    let pass = match order.identity {
+        Some(_) => None,
+        None => Pass::issue(settings, cluster, plan, &user, &lab::run_folder(&settings.directory, &plan.name)?)?,
+    };
+    if let Some(pass) = &pass {
+        let certificate = format!("CertificateFile={}", pass.certificate().display());
+        run = run.args(["-o", &certificate, "-i"]).arg(pass.key());
+    }
     if let Some(identity) = &order.identity {
         run = run.args(["-o", "IdentitiesOnly=yes", "-i"]).arg(identity);
     }

@@ -25,6 +25,7 @@ mod supply;
 mod target;
 mod tools;
 mod verify;
+mod visit;
 mod vulnerable;
 mod work;
 
