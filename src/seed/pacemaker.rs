@@ -34,7 +34,7 @@ struct Resource<'a> {
 /// The feature set and the schema that the suite's own Pacemaker writes: an older one refuses what is newer.
 fn schema(suite: &str) -> (&'static str, &'static str) {
     match suite {
-        "bookworm" => ("3.16.2", "pacemaker-3.9"),
+        "bookworm" => ("3.16.1", "pacemaker-3.9"),
         "noble" => ("3.17.4", "pacemaker-3.9"),
         _ => ("3.20.0", "pacemaker-4.0"),
     }
