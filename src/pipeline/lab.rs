@@ -184,6 +184,8 @@ fn try_out(
     let value = prepare(settings, plan, order, &up, false, progress)?;
     let folder = lab::run_folder(&settings.directory, &plan.name)?;
     let lab = Lab::at(&folder, &order.cluster);
+    // Interrupted, it still ends its lab.
+    let _hold = interrupt::Hold::to_the_end();
     launch(&folder, &lab, settings)?;
     let play = || -> Result<Vec<Verdict>> {
         let patience = PATIENCE[usize::from(!value.kvm)];
