@@ -20,7 +20,7 @@ use crate::base::interrupt::{self, Hold, Interrupted};
 use crate::base::progress::Progress;
 use clap::Parser as _;
 use lower::{Meant, Surroundings, lower};
-use meant::Request;
+use meant::{Command, LabVerb, Request};
 use outcome::{Failure, Outcome, Status};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -56,8 +56,11 @@ fn order(
         let code = status(&Err(interrupted(by)), json).code();
         std::process::exit(code.into());
     };
-    // Without handlers, signals end the process as ever; the next build then clears up.
-    let _ = interrupt::listen(end);
+    // Without handlers, signals end the process as ever; the next build then clears up. A joined port has nothing to clear
+    // up, and whoever hangs up knows.
+    if !matches!(&request.command, Command::Lab(lab) if matches!(lab.verb, LabVerb::Connect { .. })) {
+        let _ = interrupt::listen(end);
+    }
     let result = run(request, &*reporter);
     // From here on the end is ours.
     std::mem::forget(Hold::to_the_end());

@@ -55,7 +55,7 @@ pub(crate) fn run(dry: bool) -> Result<(), String> {
 pub(crate) fn describe() -> Result<Vec<String>, String> {
     let config = read_config()?;
     let Some(layout) = find(&Devices::new(), &config.volume_group)? else {
-        return Ok(vec![format!("volume group {}: not found", config.volume_group)]);
+        return Ok(vec![format!("volume group {}: not found (only root may look at disks)", config.volume_group)]);
     };
     let group = &layout.group;
     let (total, used) = (total(group), group.logical.iter().map(|volume| volume.extents).sum::<u64>());
