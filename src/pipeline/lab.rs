@@ -128,19 +128,17 @@ fn log_in(settings: &Settings, plan: &ClusterPlan, cluster: &str, order: &LabSsh
         quoted(Path::new(cluster)),
         order.node
     );
-    // Machines of a lab come and go under the same names, and no network is between them and us.
-    let mut run = Run::new(ssh).args(["-o", &proxy, "-o", "StrictHostKeyChecking=no"]);
-    run = run.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-l", &user]);
-    let pass = match order.identity {
-        Some(_) => None,
-        None => Pass::issue(settings, cluster, plan, &user, &lab::run_folder(&settings.directory, &plan.name)?)?,
-    };
-    if let Some(pass) = &pass {
-        let certificate = format!("CertificateFile={}", pass.certificate().display());
-        run = run.args(["-o", &certificate, "-i"]).arg(pass.key());
-    }
-    if let Some(identity) = &order.identity {
-        run = run.args(["-o", "IdentitiesOnly=yes", "-i"]).arg(identity);
+    let mut run = Run::new(ssh).args(["-o", &proxy, "-o", "LogLevel=ERROR", "-l", &user]);
+    let folder = lab::run_folder(&settings.directory, &plan.name)?;
+    let pass = Pass::issue(settings, cluster, plan, (&user, &order.node), &folder)?;
+    run = run.args(known(pass.as_ref(), &order.node).iter().flat_map(|option| ["-o", option]));
+    match (&order.identity, &pass) {
+        (Some(identity), _) => run = run.args(["-o", "IdentitiesOnly=yes", "-i"]).arg(identity),
+        (None, Some(pass)) => {
+            let certificate = format!("CertificateFile={}", worded(&pass.certificate()));
+            run = run.args(["-o", &certificate, "-i"]).arg(pass.key());
+        }
+        (None, None) => {}
     }
     let run = run.arg(&order.node).args(&order.command);
     let ended = run.attached(None)?;
@@ -149,6 +147,26 @@ fn log_in(settings: &Settings, plan: &ClusterPlan, cluster: &str, order: &LabSsh
         Some(255) => bail!("ssh could not log in as {user} on {}", order.node),
         code => bail!("the command ended with exit status {}", code.unwrap_or(-1)),
     }
+}
+
+/// How `ssh` makes sure that it speaks to the machine: the cluster's secrets say which key it has. Where they are sealed
+/// or lie in Vault, nothing does; between us and a machine of our own lab there is no network.
+fn known(pass: Option<&Pass>, node: &str) -> Vec<String> {
+    let (checking, file) = match pass {
+        Some(pass) => ("yes", pass.known_hosts()),
+        None => ("no", PathBuf::from("/dev/null")),
+    };
+    vec![
+        format!("StrictHostKeyChecking={checking}"),
+        format!("UserKnownHostsFile={}", worded(&file)),
+        "GlobalKnownHostsFile=/dev/null".to_owned(),
+        format!("HostKeyAlias={node}"),
+    ]
+}
+
+/// A path in an option of `ssh`, which splits at spaces and gives `%` a meaning.
+fn worded(path: &Path) -> String {
+    format!("\"{}\"", path.to_string_lossy().replace('%', "%%"))
 }
 
 /// A word of a ProxyCommand: quoted for its shell, and `%`, which is ssh's own, doubled.

@@ -1,4 +1,5 @@
-//! What opens a cluster's machines to who runs its lab: a key for an hour, signed with the cluster's own authority.
+//! What opens a cluster's machines to who runs its lab: a key for an hour, signed with the cluster's own authority, and
+//! the machine's own key, by which it is known.
 
 use crate::base::private;
 use crate::cli::meant::Settings;
@@ -13,18 +14,18 @@ use tempfile::TempDir;
 /// How long a key is accepted; a session that has begun goes on.
 const SECONDS: u64 = 3600;
 
-/// A key and its certificate in files, which go with this value.
+/// A key, its certificate and the key of the machine that it is for, in files, which go with this value.
 pub(super) struct Pass {
     folder: TempDir,
 }
 
 impl Pass {
-    /// A pass for an account, if the cluster's secrets lie open in its folder; below `run`, which nobody else may enter.
+    /// A pass for an account on a machine, if the cluster's secrets lie open in its folder; below `run`, which nobody else may enter.
     pub(super) fn issue(
         settings: &Settings,
         cluster: &str,
         plan: &ClusterPlan,
-        user: &str,
+        (user, node): (&str, &str),
         run: &Path,
     ) -> Result<Option<Self>> {
         let secrets = home(settings, cluster, plan).join("secrets");
@@ -36,6 +37,8 @@ impl Pass {
         let pass = Self { folder };
         write(&pass.key(), visit.key.private().reveal())?;
         write(&pass.certificate(), &format!("{}\n", visit.certificate))?;
+        let known = identity.nodes.get(node).with_context(|| format!("{node} has no secrets yet"))?;
+        write(&pass.known_hosts(), &format!("{node} {}\n", known.host_key.public_line()))?;
         Ok(Some(pass))
     }
 
@@ -47,6 +50,11 @@ impl Pass {
     /// The file of the certificate.
     pub(super) fn certificate(&self) -> PathBuf {
         self.folder.path().join("key-cert.pub")
+    }
+
+    /// The file with the machine's own key, by the machine's name.
+    pub(super) fn known_hosts(&self) -> PathBuf {
+        self.folder.path().join("known_hosts")
     }
 }
 
@@ -81,15 +89,18 @@ mod tests {
         let settings = Settings { directory, out, cache, jobs: NonZeroUsize::MIN };
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cluster.balancers.json");
         let plan: ClusterPlan = serde_json::from_slice(&std::fs::read(golden).unwrap()).unwrap();
-        let issue = || Pass::issue(&settings, "balancers", &plan, "admin", folder.path()).unwrap();
+        let issue = || Pass::issue(&settings, "balancers", &plan, ("admin", "balancer1"), folder.path()).unwrap();
         assert!(issue().is_none());
         let files = secret::files(&ClusterIdentity::example(&plan).unwrap());
         private::write(&folder.path().join("seeds/balancers/secrets"), &files, true).unwrap();
         let pass = issue().unwrap();
-        for file in [pass.key(), pass.certificate()] {
+        for file in [pass.key(), pass.certificate(), pass.known_hosts()] {
             assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         }
         assert!(std::fs::read_to_string(pass.certificate()).unwrap().starts_with("ssh-ed25519-cert-v01"));
+        let known = std::fs::read_to_string(pass.known_hosts()).unwrap();
+        let own = ClusterIdentity::example(&plan).unwrap().nodes["balancer1"].host_key.public_line().to_owned();
+        assert_eq!(known, format!("balancer1 {own}\n"));
         let key = pass.key();
         drop(pass);
         assert!(!key.exists());
