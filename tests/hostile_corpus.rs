@@ -13,6 +13,10 @@
 
 #[path = "fuzz/generate.rs"]
 mod generate;
+#[path = "fuzz/guest.rs"]
+mod guest;
+#[path = "fuzz/lab.rs"]
+mod lab;
 #[path = "fuzz/laws/mod.rs"]
 mod laws;
 #[path = "hostile_support/packing.rs"]
@@ -22,9 +26,12 @@ mod support {
     pub mod archive;
 }
 
+use guest::{digest, files, format, seed};
+use imgbuild::base;
 use laws::{TARGETS, Target};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Memory that a whole run may take: any reader that believes a hostile size goes beyond.
@@ -95,6 +102,55 @@ fn seeds_are_accepted_by_their_readers() {
     assert_eq!(imgbuild::format::gpt::read(&nothing).unwrap().partitions.len(), 3);
     let nothing = laws::disk::changed(laws::disk::LVM.0, &laws::disk::LVM.1, &read("lvm", "same"));
     assert_eq!(imgbuild::format::lvm::read(&nothing).unwrap().volumes.len(), 2);
+    // These laws say themselves how far an input went.
+    let reached = |target: &str, name: &str| {
+        TARGETS.iter().find(|known| known.name == target).map(|known| {
+            laws::reached::forget();
+            (known.law)(&read(target, name));
+            laws::reached::end()
+        })
+    };
+    for (target, name) in [
+        ("ext4-tree", "unchanged-0"),
+        ("ext4-tree", "unchanged-1"),
+        ("ext4-tree", "same-0-00"),
+        ("cluster", "all-services"),
+        ("bundle", "good"),
+        ("vulnerabilities", "good"),
+        ("vulnerabilities", "packed.xz"),
+        ("apt-conf", "nested"),
+        ("apt-conf", "flat"),
+        ("guest-signature", "good"),
+        ("guest-manifest", "good"),
+        ("lab-frames", "frames"),
+    ] {
+        assert_eq!(reached(target, name), Some(true), "{target}/{name} does not reach the end");
+    }
+    assert_eq!(reached("guest-signature", "other-key"), Some(false));
+}
+
+/// What a lock says that the package `imgbuild` depends on, without the version that follows where there are several.
+fn locked(lock: &str) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(lock)).unwrap();
+    let own =
+        text.split("[[package]]").find(|part| part.contains("\nname = \"imgbuild\"\n")).expect("it locks imgbuild");
+    let names = own.lines().filter_map(|line| line.strip_prefix(" \"")?.split(['"', ' ']).next());
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn lock_of_the_fuzzing_program_knows_all_dependencies() {
+    // It is compiled with its own lock and `--locked`: one that is out of date is noticed by nobody who does not fuzz.
+    let manifest = include_str!("../Cargo.toml");
+    let (_, development) = manifest.split_once("\n[dev-dependencies]\n").expect("there are some");
+    let lines = development.lines().take_while(|line| !line.is_empty());
+    let only_here: BTreeSet<&str> = lines.filter_map(|line| line.split(' ').next()).collect();
+    let here: BTreeSet<String> =
+        locked("Cargo.lock").into_iter().filter(|name| !only_here.contains(name.as_str())).collect();
+    assert!(here.len() > 20 && only_here.contains("proptest"), "{here:?} {only_here:?}");
+    let there = locked("tests/fuzz/Cargo.lock");
+    let told = "run `cargo metadata --manifest-path tests/fuzz/Cargo.toml`";
+    assert_eq!(here, there, "the fuzzing program's lock is out of date: {told}");
 }
 
 #[test]

@@ -3,16 +3,19 @@
 
 #![allow(unreachable_pub, reason = "two programs use different parts")]
 
-use crate::laws::{archive, disk};
+use crate::guest::seed::example::{self, Signer};
+use crate::laws::{archive, disk, guest};
 use crate::packing::{Member, control_members, deb, pack, packed_tar};
 use crate::support::archive::keys::{Keys, Signing, clear_sign_by_all};
 use imgbuild::base::digest::Digest;
 use imgbuild::base::epoch::Epoch;
 use imgbuild::base::ids::Uuid;
+use imgbuild::base::progress::Silent;
 use imgbuild::format::{Run, iso9660, swap};
 use imgbuild::input::builtin_files;
 use imgbuild::output::checksums;
 use imgbuild::package::Lock;
+use imgbuild::package::bundle::{self, Contents, Draft, Entry, Image, Source, package_path};
 use imgbuild::package::lock::{Locked, LockedRelease, Section, Set};
 use imgbuild::package::universe::{MultiArch, Priority};
 use pgp::ser::Serialize as _;
@@ -72,6 +75,20 @@ pub fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
         let runs = [Run { offset: 0, bytes: disk::QCOW2[usize::from(number)][..112].to_vec() }];
         add("qcow2", &format!("same-{number}"), &[&[number], &unchanged(&runs)[..]].concat());
     }
+    for number in [0_u8, 1] {
+        add("ext4-tree", &format!("unchanged-{number}"), &[number]);
+        // Some stretches of the filesystem, each by itself: all of it is more than one input has room for.
+        for (at, piece) in
+            crate::laws::ext4::FILESYSTEMS[usize::from(number)].chunks(40).enumerate().take(12).step_by(3)
+        {
+            let before = 64 * 40 * at as u32;
+            let changes: Vec<u8> =
+                (0..).zip(piece).flat_map(|(place, run)| one_change(before + 64 * place, run)).collect();
+            add("ext4-tree", &format!("same-{number}-{at:02}"), &[&[number], &changes[..]].concat());
+        }
+    }
+    foreign(&mut add);
+    machines(&mut add);
     let area = swap::Swap { size: 64 << 10, uuid: Uuid::derive("fuzz", "swap"), label: "swap".to_owned() };
     add("swap", "good", &swap::write(&area).unwrap());
     all
@@ -108,6 +125,75 @@ fn unchanged(runs: &[Run]) -> Vec<u8> {
     }
     changes.truncate(3 << 10);
     changes
+}
+
+/// A change of a piece to what it is.
+fn one_change(at: u32, run: &Run) -> Vec<u8> {
+    [&at.to_le_bytes()[..], &[run.bytes.len() as u8], &run.bytes].concat()
+}
+
+/// What others hand over.
+fn foreign(add: &mut impl FnMut(&'static str, &str, &[u8])) {
+    add("bundle", "good", &carried());
+    add("bundle", "index", &carried_index());
+    add("vulnerabilities", "good", VULNERABILITIES.as_bytes());
+    for suffix in [".xz", ".zst", ".gz"] {
+        add("vulnerabilities", &format!("packed{suffix}"), &pack(VULNERABILITIES.as_bytes(), suffix));
+    }
+    add("apt-conf", "nested", b"// c\nAcquire { http { Proxy \"http://proxy.example:3128\"; }; Retries \"3\"; };\n");
+    add("apt-conf", "flat", b"/* c */ #clear Acquire::http::Proxy;\nAcquire::http::Proxy::mirror.example \"http://other.example:8080/\";\n# c\nDPkg::Options { \"--force-confold\"; };\n");
+    for (path, bytes) in builtin_files().iter().filter(|(path, _)| path.ends_with("cluster.yaml")) {
+        add("cluster", &format!("{CHANGING}{}", path.replace('/', "-")), bytes);
+    }
+    add("cluster", "all-services", CLUSTER.as_bytes());
+}
+
+fn carried() -> Vec<u8> {
+    let mut draft = Draft::default();
+    draft.add_bytes(bundle::LOCK, Lock::default().text().into_bytes(), false);
+    draft.add_bytes("project/roles/web/role.yaml", b"version: 1\n".to_vec(), false);
+    draft.add_bytes("project/roles/web/build", vec![b'x'; 513], true);
+    draft.add_bytes(package_path(&Digest::of(b"package")), b"package".to_vec(), false);
+    let index = zstd::encode_all(&b"Package: demo\n"[..], 1).unwrap();
+    let path = format!("indices/debian/trixie/{}.zst", Digest::of(b"Package: demo\n"));
+    let (size, sha256) = (index.len() as u64, Digest::of(&index));
+    draft.add(Entry { path, size, sha256, executable: false }, Source::Bytes(index));
+    let contents = Contents {
+        version: bundle::FORMAT_VERSION,
+        builder: "imgbuild 0".to_owned(),
+        recipe: "debian-trixie".to_owned(),
+        kernel: Some("generic".to_owned()),
+        parameters: [("greeting".to_owned(), "hello".to_owned())].into(),
+        images: vec![Image { name: "web".to_owned(), image_id: "0123".to_owned() }],
+        builtin: [("recipes/debian-trixie.yaml".to_owned(), Digest::of(b"x"))].into(),
+        links: vec![bundle::Link { path: "project/roles/web/tree/etc/link".to_owned(), target: "hosts".to_owned() }],
+        files: Vec::new(),
+    };
+    let mut bytes = Vec::new();
+    draft.write(contents, Epoch(1_700_000_000), &mut bytes, &Silent).unwrap();
+    bytes
+}
+
+/// The index by itself: the first file of the archive.
+fn carried_index() -> Vec<u8> {
+    let bytes = carried();
+    let length = u64::from_str_radix(std::str::from_utf8(&bytes[124..135]).unwrap(), 8).unwrap();
+    bytes[512..512 + length as usize].to_vec()
+}
+
+/// What machines read: signatures and manifests of seeds, frames of the lab.
+fn machines(add: &mut impl FnMut(&'static str, &str, &[u8])) {
+    let signer = Signer::new(1);
+    let good = signer.sign(crate::format::NAMESPACE_SEED, guest::SIGNED);
+    add("guest-signature", "good", good.as_bytes());
+    add("guest-signature", "other-purpose", signer.sign("file", guest::SIGNED).as_bytes());
+    add("guest-signature", "other-key", Signer::new(2).sign(crate::format::NAMESPACE_SEED, guest::SIGNED).as_bytes());
+    let body: String = good.lines().filter(|line| !line.starts_with('-')).collect();
+    add("guest-signature", "blob", &crate::guest::seed::decoded(&body).unwrap());
+    add("guest-signature", "key", signer.line().as_bytes());
+    let seed = example::Seed::new(7);
+    add("guest-manifest", "good", &seed.tree()[crate::format::MANIFEST]);
+    add("lab-frames", "frames", &[&[6][..], &crate::lab::network::conversation()].concat());
 }
 
 fn data_members() -> Vec<Member<'static>> {
@@ -210,3 +296,5 @@ const PACKAGES: &str = "Package: demo\nVersion: 1:2-3\nArchitecture: amd64\nMult
 const RELATION: &str = "libc6 (>= 2.38), awk | mawk:any, python3:any (<< 3.14~), x (= 1:0-1) | y (>> 2), z (<= 3)";
 const SOURCES: &str = "Types: deb deb-src\nURIs: http://mirror.example/debian http://other.example\nSuites: trixie trixie-updates\nComponents: main contrib\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\nEnabled: no\nTypes: deb\nURIs: x\n";
 const DOCUMENT: &str = "version: 1\nextends: builtin/haproxy\npackages: [nginx-light, 'a (>= 1)']\nsysctls: {net.core.somaxconn: 4096}\nunits: {enable: [a.service], disable: [nginx.service]}\nusers:\n  - {name: demo, uid: 500, home: /srv/demo}\nfiles:\n  - {path: /etc/x, mode: '0644', content: \"a\\tb\\n\"}\nvolumes:\n  - {name: data, size: 1 GiB, filesystem: ext4, mount: /srv}\nmodules: [br_netfilter]\nkernel_arguments: [quiet]\n";
+const VULNERABILITIES: &str = "{\"openssl\": {\"CVE-2024-0001\": {\"description\": \"d\", \"scope\": \"remote\", \"releases\": {\"trixie\": {\"status\": \"resolved\", \"urgency\": \"medium**\", \"fixed_version\": \"3.5.1-1\", \"repositories\": {\"trixie\": \"3.5.0-1\", \"trixie-security\": \"3.5.1-1\"}}, \"sid\": {\"status\": \"open\"}}}, \"CVE-2024-0002\": {\"releases\": {\"trixie\": {\"status\": \"open\", \"nodsa\": \"Minor \\u0069ssue\", \"urgency\": \"unimportant\"}}}}, \"a\": {\"TEMP-1\": {\"releases\": {\"trixie\": {\"status\": \"undetermined\"}}}}, \"other\": {\"x\": [1, null, {}]}}\n";
+const CLUSTER: &str = "version: 1\ncluster: fuzz\ndomain: fuzz.internal\nssh: {authorized_keys: []}\nnetworks:\n  uplink: {dhcp: true}\n  lan: {cidr: [192.168.4.0/24, 'fd00:4::/64'], gateway: [192.168.4.1, 'fd00:4::1'], dns: [192.168.4.1]}\n  storage: {cidr: 192.168.42.0/24, vlan: 42, parent: lan}\napi: {name: api.fuzz.internal, address: 192.168.4.10, port: 6443, balancer: pacemaker}\nlisteners:\n  - {name: web, port: 443, address: 192.168.4.9, to: {role: etcd, port: 30443}}\nstorage:\n  gluster: {volume: gv0, replica: 3, mount: /srv/gluster}\nnodes:\n  - name: gateway\n    role: gateway\n    interfaces:\n      - {network: uplink, mac: '52:54:00:00:04:01'}\n      - {network: lan, mac: '52:54:00:00:04:02', address: [192.168.4.1, 'fd00:4::1']}\n  - {name: balancer, count: 2, role: haproxy, failure_domain: [a, b], interfaces: [{network: lan, mac: '52:54:00:00:04:0b', address: [192.168.4.11, 'fd00:4::11']}]}\n  - {name: etcd, count: 3, role: etcd, size: {cpus: 2, memory: 4 GiB, disk: 20 GiB}, interfaces: [{network: lan, mac: '52:54:00:00:04:15', address: [192.168.4.21, 'fd00:4::21']}], data_disks: [{serial: etcd1, use: etcd, size: 8 GiB}]}\n  - {name: brick, count: 3, role: gluster, interfaces: [{network: lan, mac: '52:54:00:00:04:3d', address: [192.168.4.61, 'fd00:4::61']}, {network: storage, address: 192.168.42.61}], data_disks: [{serial: brick1, use: gluster, size: 20 GiB}]}\n";

@@ -3,7 +3,12 @@
 #![no_main]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a broken law is a panic")]
 
+mod guest;
+mod lab;
 mod laws;
+
+use guest::{digest, files, format};
+use imgbuild::base;
 
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;

@@ -1,9 +1,11 @@
 //! Laws of documents: what people write, what an earlier build wrote.
 
-use imgbuild::input::{Sources, load};
+use imgbuild::input::{Problems, Sources, load, load_cluster};
 use imgbuild::output::{Manifest, checksums as write_checksums, read_checksums};
 use imgbuild::package::Lock;
+use imgbuild::plan::draw_cluster;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 pub fn lock(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
@@ -20,11 +22,17 @@ thread_local! {
     static PROJECT: RefCell<tempfile::TempDir> = RefCell::new(project());
 }
 
-/// A project folder in memory where there is one.
-fn project() -> tempfile::TempDir {
+/// A folder in memory where there is one.
+pub(super) fn in_memory() -> tempfile::TempDir {
     let shared = std::path::Path::new("/dev/shm");
-    let folder = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() }.unwrap();
+    if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() }.unwrap()
+}
+
+/// A project folder.
+fn project() -> tempfile::TempDir {
+    let folder = in_memory();
     std::fs::create_dir_all(folder.path().join("roles/fuzz")).unwrap();
+    std::fs::create_dir_all(folder.path().join("seeds/fuzz")).unwrap();
     std::fs::create_dir(folder.path().join("recipes")).unwrap();
     folder
 }
@@ -42,10 +50,37 @@ pub fn yaml(input: &[u8]) {
         let loaded = load(&sources, recipe, &[role]);
         std::fs::remove_file(&path).unwrap();
         if let Err(problems) = loaded {
-            assert!(!problems.problems.is_empty());
-            assert!(!problems.to_string().is_empty());
-            for problem in &problems.problems {
-                assert!(problem.line != Some(0) && problem.column != Some(0), "{problem:?}");
+            placed(&problems);
+        }
+    });
+}
+
+/// Problems say what is wrong, and where as far as there is a place.
+fn placed(problems: &Problems) {
+    assert!(!problems.problems.is_empty());
+    assert!(!problems.to_string().is_empty());
+    for problem in &problems.problems {
+        assert!(problem.line != Some(0) && problem.column != Some(0), "{problem:?}");
+    }
+}
+
+pub fn cluster(input: &[u8]) {
+    PROJECT.with_borrow(|project| {
+        let sources = Sources::new(project.path());
+        let path = project.path().join("seeds/fuzz/cluster.yaml");
+        std::fs::write(&path, input).unwrap();
+        let drawn = load_cluster(&sources, "fuzz").and_then(|inputs| draw_cluster(&inputs));
+        std::fs::remove_file(&path).unwrap();
+        match drawn {
+            Err(problems) => placed(&problems),
+            Ok((plan, warnings)) => {
+                let _ = warnings.to_string();
+                let mut names = BTreeSet::new();
+                for node in &plan.nodes {
+                    assert!(names.insert(&node.name), "{} is there twice", node.name);
+                    super::reached::the_end();
+                    assert!(!node.name.is_empty() && !node.name.contains(['/', '.', ' ']), "{:?}", node.name);
+                }
             }
         }
     });

@@ -6,6 +6,10 @@
 pub mod archive;
 pub mod disk;
 mod document;
+pub mod ext4;
+mod foreign;
+pub mod guest;
+pub mod reached;
 
 /// A reader and its law.
 pub struct Target {
@@ -45,7 +49,25 @@ pub const TARGETS: &[Target] = &[
     target("lvm", disk::lvm, 8 << 10, "accepted volumes lie within the physical volume"),
     target("fat", disk::fat, 4 << 10, "accepted files lie within the volume"),
     target("ext4", disk::ext4, 4 << 10, "an accepted superblock does not claim more than there is"),
+    target("ext4-tree", ext4::tree, 4 << 10, "accepted names and extents lie within the filesystem and its limits"),
     target("iso9660", disk::iso9660, 128 << 10, "an accepted volume keeps its limits and is written again"),
     target("qcow2", disk::qcow2, 8 << 10, "an accepted image reads at any offset or says why not"),
     target("swap", disk::swap, 8 << 10, "an accepted swap area does not claim more than there is"),
+    target(
+        "cluster",
+        document::cluster,
+        8 << 10,
+        "a cluster is drawn with each machine once, or its faults have places",
+    ),
+    target("bundle", foreign::bundle, 16 << 10, "an accepted bundle gives what its index says and nothing else"),
+    target("vulnerabilities", foreign::vulnerabilities, 8 << 10, "only what was asked for is told of a list"),
+    target("apt-conf", foreign::apt_conf, 4 << 10, "a proxy is what the host says, and for its mirror alone"),
+    target("guest-signature", guest::signature, 4 << 10, "a machine takes one signature for one text and purpose"),
+    target("guest-manifest", guest::manifest, 8 << 10, "a machine installs what is listed, equal and where it may lie"),
+    target(
+        "lab-frames",
+        crate::lab::network::law,
+        16 << 10,
+        "frames reach whom they may, unchanged; stations stay sound",
+    ),
 ];
