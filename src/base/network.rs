@@ -36,6 +36,12 @@ pub enum AddressError {
 }
 
 impl Mac {
+    /// Its bytes.
+    #[must_use]
+    pub fn octets(self) -> [u8; 6] {
+        self.0
+    }
+
     /// The address that many further on; `None` when it would leave the manufacturer's half.
     #[must_use]
     pub fn plus(self, count: u32) -> Option<Self> {

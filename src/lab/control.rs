@@ -1,7 +1,7 @@
 //! What is said over a lab's control socket: one JSON object in a line, answered by one. After some requests the
 //! connection carries a machine's bytes instead.
 
-use super::network::{Faults, Way};
+use super::network::{Faults, Lease, Way};
 use super::status::Status;
 use crate::base::hint::{hinted, hints};
 use crate::base::limits::LAB_MESSAGE_BYTES;
@@ -39,12 +39,34 @@ pub(super) enum Request {
     Owners { address: Ipv4Addr },
     /// Lets the lab itself answer at a port of a machine that is off.
     StandIn { node: String, port: u16 },
-    /// From here on, the bytes of a connection to a machine.
-    Connect { to: Target, port: u16 },
+    /// Plugs a station of the lab's own into a network: with a card of its own or this one; with an address of its own or,
+    /// where it borrows, one that it is lent; stubborn when it believes nobody who announces himself.
+    Visit { network: String, card: Option<[u8; 6]>, borrows: bool, stubborn: bool },
+    /// Unplugs such a station.
+    Leave { visitor: usize },
+    /// Which addresses a name has, or which names an address, as a server tells such a station.
+    Resolve { visitor: usize, server: Ipv4Addr, name: Name },
+    /// From here on, the bytes of a connection to a machine; from such a station when one is named.
+    Connect {
+        to: Target,
+        port: u16,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<usize>,
+    },
     /// From here on, a machine's console.
     Console { node: String },
     /// Ends the lab; disks are kept when asked.
     Down { keep: bool },
+}
+
+/// What a name server is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Name {
+    /// For a name's addresses.
+    Forward(String),
+    /// For an address's names.
+    Backward(Ipv4Addr),
 }
 
 /// Where a connection goes.
@@ -62,10 +84,29 @@ pub(super) enum Target {
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub(super) enum Answer {
     Done,
-    Status { status: Status },
-    Owners { owners: Vec<String> },
-    Failed { error: String, hint: Option<String> },
+    Status {
+        status: Status,
+    },
+    Owners {
+        owners: Vec<String>,
+    },
+    Visitor {
+        visitor: usize,
+        lease: Lease,
+    },
+    /// Nothing when nobody answered.
+    Names {
+        names: Option<Vec<String>>,
+    },
+    Failed {
+        error: String,
+        hint: Option<String>,
+    },
 }
+
+/// What is said of a connection that was refused, and of one that nobody answered.
+pub(super) const REFUSES: &str = "the machine refuses the connection";
+pub(super) const SILENT: &str = "the machine does not answer";
 
 impl Answer {
     /// Why something could not be done, with what to do about it.
@@ -175,7 +216,7 @@ mod tests {
         let text = serde_json::to_string(&request).unwrap();
         assert_eq!(text, r#"{"request":"cut","node":"a","other":null,"way":"in"}"#);
         assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
-        let connect = Request::Connect { to: Target::Address(Ipv4Addr::new(10, 0, 0, 1)), port: 22 };
+        let connect = Request::Connect { to: Target::Address(Ipv4Addr::new(10, 0, 0, 1)), port: 22, from: None };
         let text = serde_json::to_string(&connect).unwrap();
         assert_eq!(text, r#"{"request":"connect","to":{"address":"10.0.0.1"},"port":22}"#);
         assert_eq!(Answer::Done.line(), b"{\"answer\":\"done\"}\n");

@@ -2,20 +2,22 @@
 //!
 //! Nothing outlives it: every QEMU runs in a sandbox that ends with it, however it ends.
 
-use super::control::{Answer, Request, Target, line};
+use super::control::{Answer, Name, REFUSES, Request, SILENT, Target, line};
 use super::guest;
 use super::layout::{Layout, Socket};
 use super::machines::{Common, Machine};
-use super::network::{Fabric, Faults, PortId, Way, Wiring, Words};
+use super::network::{Fabric, Faults, Lease, PortId, Question, Site, Visitor, Way, Wiring, Words, identity};
 use super::order::Order;
 use super::status::{AddressStatus, Status};
 use crate::base::hint::hinted;
 use crate::base::{files, interrupt};
 use anyhow::{Context as _, Result, anyhow};
+use rustls::ServerConfig;
 use std::io::{BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +27,10 @@ pub(super) const SOCKET: &str = "lab";
 const GLANCE: Duration = Duration::from_millis(200);
 /// How long owners of an address may take to answer: emulated machines are slow.
 const ANSWERS: Duration = Duration::from_millis(700);
+/// How long it may take until an address is lent: it is looked first whether somebody has it.
+const LENDING: Duration = Duration::from_secs(30);
+/// How long a name server may take.
+const RESOLVING: Duration = Duration::from_secs(5);
 /// How long machines may take to end.
 const FAREWELL: Duration = Duration::from_secs(15);
 
@@ -34,6 +40,10 @@ struct Daemon {
     /// Ports of each machine's cards; a card that leads out has none.
     ports: Vec<Vec<PortId>>,
     fabric: Fabric,
+    /// By which the lab is known where it stands in for machines.
+    identity: Arc<ServerConfig>,
+    /// Stations that came so far, for cards and addresses that differ.
+    visitors: AtomicU8,
     /// Whether it is to end, and then whether disks are kept.
     ending: Mutex<Option<bool>>,
     changed: Condvar,
@@ -46,14 +56,18 @@ struct Daemon {
 pub fn serve(folder: &Path) -> Result<()> {
     let order = Order::read(folder)?;
     files::create_dir_all(&order.disks)?;
-    let layout = Layout::of(&order.cluster);
+    let layout = Layout::of(&order.cluster, order.closed);
     let (wiring, ports) = wiring(&layout, &order, folder);
     let fabric = Fabric::start(&wiring)?;
+    if let Some(station) = layout.outside {
+        fabric.outside(station, layout.inner());
+    }
     let common = Arc::new(Common { order, layout, folder: folder.to_owned() });
     let machines = (0..common.order.nodes.len()).map(|number| Machine::new(&common, number));
     let machines = machines.collect::<Result<Vec<_>>>()?;
     let (ending, changed) = (Mutex::new(None), Condvar::new());
-    let daemon = Arc::new(Daemon { common, machines, ports, fabric, ending, changed });
+    let (identity, visitors) = (identity()?, AtomicU8::new(0));
+    let daemon = Arc::new(Daemon { common, machines, ports, fabric, identity, visitors, ending, changed });
     for (machine, order) in daemon.machines.iter().zip(&daemon.common.order.nodes) {
         if order.start {
             machine.start(None)?;
@@ -98,8 +112,8 @@ fn wiring(layout: &Layout, order: &Order, folder: &Path) -> (Wiring, Vec<Vec<Por
     let stations = layout.posts.iter().map(|post| (post.site, post.segment)).collect();
     let words = Words {
         connected: || Answer::Done.line(),
-        refused: || Answer::failed(&anyhow!("the machine refuses the connection")).line(),
-        silent: || Answer::failed(&anyhow!("the machine does not answer")).line(),
+        refused: || Answer::failed(&anyhow!(REFUSES)).line(),
+        silent: || Answer::failed(&anyhow!(SILENT)).line(),
     };
     (Wiring { cards, stations, seed: order.random, words }, ports)
 }
@@ -127,7 +141,10 @@ impl Daemon {
         while let Ok(Some(text)) = line(&mut reader) {
             let answer = match serde_json::from_slice::<Request>(&text) {
                 Err(error) => Err(anyhow!("a request that the lab does not know: {error}")),
-                Ok(Request::Connect { to, port }) => match self.target(&to) {
+                Ok(Request::Connect { to: Target::Address(address), port, from: Some(station) }) => {
+                    return self.fabric.connect(station, address, port, writer);
+                }
+                Ok(Request::Connect { to, port, .. }) => match self.target(&to) {
                     Ok((station, address)) => {
                         // From here on the connection is the networks'.
                         return self.fabric.connect(station, address, port, writer);
@@ -206,6 +223,17 @@ impl Daemon {
             Request::Freeze { node, frozen } => self.machine(node)?.1.freeze(*frozen)?,
             Request::StandIn { node, port } => self.stand_in(node, *port)?,
             Request::Owners { address } => return Ok(Answer::Owners { owners: self.owners(*address)? }),
+            Request::Visit { network, card, borrows, stubborn } => {
+                return self.visit(network, *card, *borrows, *stubborn);
+            }
+            Request::Leave { visitor } => self.fabric.leave(*visitor),
+            Request::Resolve { visitor, server, name } => {
+                let name = match name {
+                    Name::Forward(name) => Question::Forward(name.clone()),
+                    Name::Backward(address) => Question::Backward(*address),
+                };
+                return Ok(Answer::Names { names: self.fabric.resolve(*visitor, *server, name, RESOLVING)? });
+            }
             Request::Down { keep } => {
                 *self.ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(*keep);
                 self.changed.notify_all();
@@ -224,8 +252,31 @@ impl Daemon {
         site.address = address;
         // The station's own card, but for the byte that tells stand-ins apart.
         [site.card[4], site.card[5]] = [1, u8::try_from(number).unwrap_or(u8::MAX)];
-        self.fabric.stand_in(site, post.segment, port);
+        self.fabric.stand_in(site, post.segment, port, self.identity.clone());
         Ok(())
+    }
+
+    /// Plugs a station of the lab's own into a network.
+    fn visit(&self, network: &str, card: Option<[u8; 6]>, borrows: bool, stubborn: bool) -> Result<Answer> {
+        let layout = &self.common.layout;
+        let post = layout.posts.iter().position(|post| post.network == network);
+        let post = post.ok_or_else(|| anyhow!("the lab has no network `{network}` with IPv4"))?;
+        let number = self.visitors.fetch_add(1, Ordering::Relaxed);
+        let at = &layout.posts[post];
+        let own = layout.visitor(&self.common.order.cluster, post, number);
+        let address = if borrows { Some(Ipv4Addr::UNSPECIFIED) } else { own };
+        let address = address.ok_or_else(|| anyhow!("no address in {network} is free"))?;
+        let mut site = Site { address, ..at.site };
+        // The station's own card, but for the byte that tells visitors apart.
+        [site.card[4], site.card[5]] = [2, number];
+        site.card = card.unwrap_or(site.card);
+        let visitor = self.fabric.visit(Visitor { site, segment: at.segment, stubborn })?;
+        let lease = if borrows {
+            self.fabric.lease(visitor, LENDING)?.ok_or_else(|| anyhow!("nobody in {network} lends an address"))?
+        } else {
+            Lease { address, prefix: site.prefix, router: None, servers: Vec::new() }
+        };
+        Ok(Answer::Visitor { visitor, lease })
     }
 
     fn worsen(&self, node: &str, way: Option<Way>, change: impl Fn(Faults) -> Faults) -> Result<()> {

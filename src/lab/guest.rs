@@ -145,7 +145,7 @@ mod tests {
             data: &data,
             seed: Some(&seed),
             firmware,
-            cards: &Layout::of(&order.cluster).cards[number],
+            cards: &Layout::of(&order.cluster, order.closed).cards[number],
             clock: (number > 0).then(|| "2026-11-20T17:00:00".to_owned()),
         };
         let mut call = Call::new(&order.qemu, SYSTEM);

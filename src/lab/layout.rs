@@ -1,6 +1,6 @@
 //! From a cluster's plan to what is plugged in where: segments, cards, and the lab's own station on each network.
 
-use super::network::Site;
+use super::network::{Site, outside};
 use crate::base::network::{Cidr, Mac};
 use crate::plan::{ClusterPlan, Link, NetworkPlan};
 use std::collections::BTreeSet;
@@ -43,11 +43,19 @@ pub(super) struct Layout {
     /// Of each machine, in the order of the plan.
     pub(super) cards: Vec<Vec<Card>>,
     pub(super) posts: Vec<Post>,
+    /// The station that is the world outside, if the lab itself is that.
+    pub(super) outside: Option<usize>,
 }
 
 impl Layout {
-    pub(super) fn of(plan: &ClusterPlan) -> Self {
-        let own = |network: &&NetworkPlan| !network.foreign && network.vlan.is_none();
+    /// Lays it out. Where the lab is `closed`, it stands in for the world outside; otherwise this host leads there.
+    pub(super) fn of(plan: &ClusterPlan, closed: bool) -> Self {
+        // One world is enough: further networks that are somebody else's lead out all the same.
+        let foreign = plan.networks.iter().find(|network| network.foreign && network.vlan.is_none() && closed);
+        let foreign = foreign.map(|network| network.name.as_str());
+        let own = |network: &&NetworkPlan| {
+            network.vlan.is_none() && (!network.foreign || Some(network.name.as_str()) == foreign)
+        };
         let segments: Vec<String> = plan.networks.iter().filter(own).map(|network| network.name.clone()).collect();
         let segment = |name: &str| segments.iter().position(|segment| segment == name);
         let socket = |network: &str| segment(network).map_or(Socket::Uplink, Socket::Segment);
@@ -83,7 +91,43 @@ impl Layout {
             let site = Site { card, address, prefix, vlan, mtu };
             posts.push(Post { network: network.name.clone(), range: *range, site, segment });
         }
-        Self { segments, cards, posts }
+        let mut beyond = None;
+        if let Some(name) = foreign
+            && let Some(segment) = segment(name)
+            && let Some(range) = Cidr::new(IpAddr::V4(outside::NETWORK), outside::PREFIX)
+        {
+            beyond = Some(posts.len());
+            let mut card = [0; 6];
+            card[..5].copy_from_slice(&STATION);
+            card[5] = u8::MAX;
+            let site = Site { card, address: outside::ROUTER, prefix: outside::PREFIX, vlan: None, mtu: 1500 };
+            posts.push(Post { network: name.to_owned(), range, site, segment });
+        }
+        Self { segments, cards, posts, outside: beyond }
+    }
+
+    /// The networks that lie behind the machines which lead out, as the world outside must know them.
+    pub(super) fn inner(&self) -> Vec<(Ipv4Addr, u8)> {
+        let inner = self.posts.iter().enumerate().filter(|(number, _)| Some(*number) != self.outside);
+        let ranges = inner.filter_map(|(_, post)| match post.range.network().address() {
+            IpAddr::V4(network) => Some((network, post.range.prefix())),
+            IpAddr::V6(_) => None,
+        });
+        ranges.collect()
+    }
+
+    /// An address in a station's network for one more that comes while the lab runs.
+    pub(super) fn visitor(&self, plan: &ClusterPlan, post: usize, number: u8) -> Option<Ipv4Addr> {
+        let mut taken = taken(plan);
+        taken.extend(self.posts.iter().map(|post| IpAddr::V4(post.site.address)));
+        let post = self.posts.get(post)?;
+        let pool = plan.networks.iter().find(|network| network.name == post.network).and_then(|network| network.pool);
+        let mut address = None;
+        for _ in 0..=number {
+            address = free(post.range, pool, &taken);
+            taken.extend(address.map(IpAddr::V4));
+        }
+        address
     }
 
     /// The station in whose network an address lies.
@@ -130,7 +174,7 @@ pub(super) mod tests {
 
     #[test]
     fn cards_follow_the_plan_and_foreign_networks_lead_out() {
-        let layout = Layout::of(&example("balancers"));
+        let layout = Layout::of(&example("balancers"), false);
         assert_eq!(layout.segments, ["lan"]);
         let sockets: Vec<Vec<Socket>> =
             layout.cards.iter().map(|cards| cards.iter().map(|card| card.socket).collect()).collect();
@@ -144,6 +188,30 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_closed_lab_is_the_world_outside_itself() {
+        let layout = Layout::of(&example("balancers"), true);
+        assert_eq!(layout.segments, ["uplink", "lan"]);
+        let sockets: Vec<Socket> = layout.cards[0].iter().map(|card| card.socket).collect();
+        assert_eq!(sockets, [Socket::Segment(0), Socket::Segment(1)]);
+        assert_eq!(layout.outside, Some(1));
+        assert_eq!(layout.post(outside::LENT), Some(1));
+        assert_eq!((layout.posts[1].site.address, layout.posts[1].segment), (outside::ROUTER, 0));
+        // Nobody leads out of this one.
+        let layout = Layout::of(&example("six-nodes"), true);
+        assert_eq!(layout.outside, None);
+    }
+
+    #[test]
+    fn visitors_have_addresses_that_nobody_has() {
+        let plan = example("balancers");
+        let layout = Layout::of(&plan, true);
+        assert_eq!(layout.inner(), [(Ipv4Addr::new(192, 168, 4, 0), 24)]);
+        let own: Vec<_> = (0..6).map(|number| layout.visitor(&plan, 0, number).unwrap().octets()[3]).collect();
+        // .254 is the station's own; .249 to .200 are lent.
+        assert_eq!(own, [253, 252, 251, 250, 199, 198]);
+    }
+
+    #[test]
     fn an_address_that_is_taken_or_lent_is_passed_over() {
         let range: Cidr = "10.0.0.0/29".parse().unwrap();
         let taken = BTreeSet::from(["10.0.0.6".parse().unwrap()]);
@@ -154,7 +222,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_vlan_has_a_station_but_no_card() {
-        let layout = Layout::of(&example("demo"));
+        let layout = Layout::of(&example("demo"), false);
         let plan = example("demo");
         let vlans: Vec<&NetworkPlan> = plan.networks.iter().filter(|network| network.vlan.is_some()).collect();
         for network in vlans {

@@ -30,6 +30,8 @@ pub struct Order {
     pub kvm: bool,
     /// What starts the machines.
     pub firmware: Firmware,
+    /// Whether the lab stands in for the world outside, so that no machine reaches further than this process.
+    pub closed: bool,
     /// Which frames a lossy line loses.
     pub random: u64,
     /// As many as the cluster has machines, in the same order.
@@ -158,7 +160,7 @@ pub(super) mod tests {
         let node = NodeOrder { image: None, seed: None, clock: 0, start: true };
         let nodes = vec![node; cluster.nodes.len()];
         let (qemu, disks) = (Qemu::Root("/tools".into()), disks.to_owned());
-        Order { cluster, disks, qemu, kvm: false, firmware: Firmware::Bios, random: 1, nodes }
+        Order { cluster, disks, qemu, kvm: false, firmware: Firmware::Bios, closed: false, random: 1, nodes }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a person can ask of a running lab.
 
-use super::control::{Answer, Lab, Request, Target, line};
-use super::network::{Faults, Way};
+use super::control::{Answer, Lab, Name, REFUSES, Request, SILENT, Target, line};
+use super::network::{Faults, Lease, Way};
 use super::run::Terminal;
 use super::status::Status;
 use anyhow::{Context as _, Result, bail};
@@ -15,7 +15,7 @@ use std::time::Duration;
 const LEAVE: u8 = 0x1d;
 
 /// The beginning of a TLS 1.2 connection: every TLS server answers it, if only with an alert.
-const HELLO: [u8; 52] = [
+pub(super) const HELLO: [u8; 52] = [
     0x16, 0x03, 0x01, 0x00, 0x2f, // a handshake record of 47 bytes
     0x01, 0x00, 0x00, 0x2b, 0x03, 0x03, // a ClientHello of 43 bytes, TLS 1.2
     0x69, 0x6d, 0x67, 0x62, 0x75, 0x69, 0x6c, 0x64, 0x69, 0x6d, 0x67, 0x62, 0x75, 0x69, 0x6c,
@@ -34,6 +34,17 @@ pub enum Direction {
     In,
     /// What it sends.
     Out,
+}
+
+/// What became of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// It came about; what was said before the other side ended it or time was up.
+    Told(String),
+    /// It was refused.
+    Refused,
+    /// Nobody answered.
+    Silent,
 }
 
 /// What makes a line worse.
@@ -118,13 +129,66 @@ impl Lab {
         self.must(&Request::StandIn { node: node.to_owned(), port })
     }
 
+    /// Plugs a station of the lab's own into a network, and gives its number with what it has or was lent.
+    pub(super) fn visit(
+        &self,
+        network: &str,
+        card: Option<[u8; 6]>,
+        borrows: bool,
+        stubborn: bool,
+    ) -> Result<(usize, Lease)> {
+        match self.ask(&Request::Visit { network: network.to_owned(), card, borrows, stubborn })? {
+            Answer::Visitor { visitor, lease } => Ok((visitor, lease)),
+            other => bail!("the lab gave an answer to another question: {other:?}"),
+        }
+    }
+
+    /// Unplugs such a station.
+    pub(super) fn leave(&self, visitor: usize) -> Result<()> {
+        self.must(&Request::Leave { visitor })
+    }
+
+    /// What a server tells such a station; nothing when it does not answer.
+    pub(super) fn resolve(&self, visitor: usize, server: Ipv4Addr, name: Name) -> Result<Option<Vec<String>>> {
+        match self.ask(&Request::Resolve { visitor, server, name })? {
+            Answer::Names { names } => Ok(names),
+            other => bail!("the lab gave an answer to another question: {other:?}"),
+        }
+    }
+
+    /// Tries a port of an address, from the lab's station in its network or from a visitor. Nothing is said there.
+    pub(super) fn reach_port(
+        &self,
+        from: Option<usize>,
+        address: Ipv4Addr,
+        port: u16,
+        limit: Duration,
+    ) -> Result<Reached> {
+        let mut stream = match self.begin(&Request::Connect { to: Target::Address(address), port, from }) {
+            Ok((_, stream)) => stream,
+            Err(error) if error.to_string() == REFUSES => return Ok(Reached::Refused),
+            Err(error) if error.to_string() == SILENT => return Ok(Reached::Silent),
+            Err(error) => return Err(error),
+        };
+        stream.get_ref().set_read_timeout(Some(limit)).context("preparing a probe")?;
+        let mut told = Vec::new();
+        // Whoever says nothing was reached all the same.
+        let _ = (&mut stream).take(1024).read_to_end(&mut told);
+        Ok(Reached::Told(String::from_utf8_lossy(&told).into_owned()))
+    }
+
     /// Whether something behind an address answers the beginning of TLS within this time.
     #[must_use]
     pub fn answers(&self, address: Ipv4Addr, port: u16, limit: Duration) -> bool {
+        self.answers_from(None, address, port, limit)
+    }
+
+    /// The same, as a visitor sees it.
+    pub(super) fn answers_from(&self, from: Option<usize>, address: Ipv4Addr, port: u16, limit: Duration) -> bool {
         let asked = || -> Result<bool> {
             let mut stream = self.reach()?;
             stream.set_read_timeout(Some(limit)).context("preparing a probe")?;
-            let mut request = serde_json::to_vec(&Request::Connect { to: Target::Address(address), port })?;
+            let mut request = serde_json::to_vec(&Request::Connect { to: Target::Address(address), port, from })?;
             request.push(b'\n');
             stream.write_all(&request).context("asking the lab")?;
             let mut reader = BufReader::new(&stream);
@@ -145,12 +209,12 @@ impl Lab {
 
     /// A connection to a machine's port.
     pub fn connect(&self, node: &str, port: u16) -> Result<BufReader<UnixStream>> {
-        self.begin(&Request::Connect { to: Target::Node(node.to_owned()), port }).map(|(_, stream)| stream)
+        self.begin(&Request::Connect { to: Target::Node(node.to_owned()), port, from: None }).map(|(_, stream)| stream)
     }
 
     /// A connection to any address on the lab's networks.
     pub fn connect_to(&self, address: Ipv4Addr, port: u16) -> Result<BufReader<UnixStream>> {
-        self.begin(&Request::Connect { to: Target::Address(address), port }).map(|(_, stream)| stream)
+        self.begin(&Request::Connect { to: Target::Address(address), port, from: None }).map(|(_, stream)| stream)
     }
 
     /// Joins a machine's port with the standard streams, until both sides have ended.

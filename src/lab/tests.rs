@@ -1,6 +1,9 @@
 //! A whole lab without QEMU: its process, its networks, what it is asked and what it answers.
 
+use super::control::Name;
+use super::network::{MIRROR, outside};
 use super::order::tests::order;
+use super::requests::Reached;
 use super::{Damage, Direction, Lab, Power, serve};
 use crate::base::hint::hints;
 use std::net::Ipv4Addr;
@@ -9,9 +12,15 @@ use std::time::Duration;
 
 /// A lab whose machines are all off, and the folder of its disks.
 fn with_lab(test: impl FnOnce(&Lab, &PathBuf)) {
+    with(false, test);
+}
+
+/// The same, and the lab is the world outside, too, when it is closed.
+fn with(closed: bool, test: impl FnOnce(&Lab, &PathBuf)) {
     let folder = tempfile::tempdir().unwrap();
     let (run, disks) = (folder.path().join("run"), folder.path().join("disks"));
     let mut order = order("balancers", &disks);
+    order.closed = closed;
     for node in &mut order.nodes {
         node.start = false;
     }
@@ -92,5 +101,32 @@ fn the_lab_stands_in_for_a_machine_and_is_seen_at_its_address() {
         assert!(lab.stand_in("backend1", 6443).is_err());
         assert_eq!(faults(lab, "backend1"), "the lab stands in for it");
         assert!(disks.join("backend1.console").is_file());
+    });
+}
+
+#[test]
+fn visitors_borrow_addresses_and_reach_what_answers() {
+    with(true, |lab, _| {
+        let (number, lease) = lab.visit("uplink", Some([2, 0, 0, 0, 0, 9]), true, false).unwrap();
+        assert_eq!((lease.address, lease.router), (outside::LENT, Some(outside::ROUTER)));
+        let reach = |from, address, port| {
+            lab.reach_port(from, address, port, Duration::from_secs(5)).map_err(|e| e.to_string())
+        };
+        let told = |address: Ipv4Addr| Ok(Reached::Told(format!("{address}\n")));
+        assert_eq!(reach(Some(number), outside::SERVER, MIRROR), told(outside::LENT));
+        assert_eq!(reach(None, outside::LENT, MIRROR), told(outside::ROUTER));
+        assert_eq!(reach(Some(number), outside::ROUTER, 7), Ok(Reached::Refused));
+        assert_eq!(lab.owners(outside::LENT).unwrap(), ["02:00:00:00:00:09"]);
+        // Nobody leads from one network into the other.
+        let (inside, own) = lab.visit("lan", None, false, true).unwrap();
+        assert_eq!((own.address, own.prefix), (Ipv4Addr::new(192, 168, 4, 252), 24));
+        assert_eq!(reach(None, own.address, MIRROR), told(Ipv4Addr::new(192, 168, 4, 254)));
+        assert_eq!(reach(Some(inside), outside::SERVER, MIRROR), Ok(Reached::Silent));
+        let unknown = lab.resolve(inside, Ipv4Addr::new(192, 168, 4, 1), Name::Forward("gateway".into()));
+        assert_eq!(unknown.unwrap(), None);
+        lab.leave(number).unwrap();
+        assert_eq!(reach(None, outside::LENT, MIRROR), Ok(Reached::Silent));
+        let error = lab.visit("moon", None, false, false).unwrap_err().to_string();
+        assert_eq!(error, "the lab has no network `moon` with IPv4");
     });
 }

@@ -275,6 +275,7 @@ fn prepare(
         qemu: Qemu::Host { version: 0 },
         kvm: false,
         firmware: up.firmware,
+        closed: false,
         random: up.random,
         nodes,
     };

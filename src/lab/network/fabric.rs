@@ -2,21 +2,27 @@
 
 use super::faults::Faults;
 use super::framing::{Frames, append};
-use super::station::{Site, Station};
+use super::names::Question as Name;
+use super::station::{Lease, Site, Station};
 use super::switch::{PortId, Switch, Way};
 use super::tunnel::{Begun, Tunnel};
 use anyhow::{Context as _, Result, anyhow};
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustls::ServerConfig;
+use smoltcp::iface::SocketHandle;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::Ipv4Addr;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Bytes that are read from one machine before the next has its turn.
 const PIECE: usize = 64 << 10;
+/// Where names are asked for.
+const NAMES: u16 = 53;
 /// Longest sleep.
 const SLEEP: Duration = Duration::from_secs(1);
 
@@ -50,6 +56,16 @@ impl Default for Words {
     }
 }
 
+/// A station that comes while the lab runs.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::lab) struct Visitor {
+    /// Where it is; without an address it borrows one.
+    pub(in crate::lab) site: Site,
+    pub(in crate::lab) segment: usize,
+    /// Whether it believes nobody who announces himself.
+    pub(in crate::lab) stubborn: bool,
+}
+
 /// What the thread is asked to do.
 enum Order {
     Fault(PortId, Way, Faults),
@@ -57,7 +73,12 @@ enum Order {
     Heal,
     Connect(usize, Ipv4Addr, u16, UnixStream),
     Owners(usize, Ipv4Addr, Duration, Sender<Vec<[u8; 6]>>),
-    StandIn(Site, usize, u16),
+    StandIn(Site, usize, u16, Arc<ServerConfig>),
+    Outside(usize, Vec<(Ipv4Addr, u8)>),
+    Visit(Visitor, Sender<usize>),
+    Leave(usize),
+    Lease(usize, Duration, Sender<Option<Lease>>),
+    Resolve(usize, Ipv4Addr, Name, Duration, Sender<Option<Vec<String>>>),
     End,
 }
 
@@ -110,8 +131,54 @@ impl Fabric {
     }
 
     /// Lets the lab itself answer at a machine's address and port.
-    pub(in crate::lab) fn stand_in(&self, site: Site, segment: usize, port: u16) {
-        self.order(Order::StandIn(site, segment, port));
+    pub(in crate::lab) fn stand_in(&self, site: Site, segment: usize, port: u16, identity: Arc<ServerConfig>) {
+        self.order(Order::StandIn(site, segment, port, identity));
+    }
+
+    /// Makes a station the world outside, which knows the way to these networks.
+    pub(in crate::lab) fn outside(&self, station: usize, inner: Vec<(Ipv4Addr, u8)>) {
+        self.order(Order::Outside(station, inner));
+    }
+
+    /// Plugs a station in. Gives its number.
+    ///
+    /// # Errors
+    /// When the networks have ended.
+    pub(in crate::lab) fn visit(&self, visitor: Visitor) -> Result<usize> {
+        self.asked(Duration::ZERO, |sender| Order::Visit(visitor, sender))
+    }
+
+    /// Unplugs a station for good; its number is never another's.
+    pub(in crate::lab) fn leave(&self, station: usize) {
+        self.order(Order::Leave(station));
+    }
+
+    /// What a station is lent within this time.
+    ///
+    /// # Errors
+    /// When the networks have ended.
+    pub(in crate::lab) fn lease(&self, station: usize, wait: Duration) -> Result<Option<Lease>> {
+        self.asked(wait, |sender| Order::Lease(station, wait, sender))
+    }
+
+    /// What a server answers a station within this time; nothing when it does not.
+    ///
+    /// # Errors
+    /// When the networks have ended.
+    pub(in crate::lab) fn resolve(
+        &self,
+        station: usize,
+        server: Ipv4Addr,
+        name: Name,
+        wait: Duration,
+    ) -> Result<Option<Vec<String>>> {
+        self.asked(wait, |sender| Order::Resolve(station, server, name, wait, sender))
+    }
+
+    fn asked<T>(&self, wait: Duration, order: impl FnOnce(Sender<T>) -> Order) -> Result<T> {
+        let (sender, receiver) = channel();
+        self.order(order(sender));
+        receiver.recv_timeout(wait + Duration::from_secs(10)).map_err(|_| anyhow!("the lab's networks do not answer"))
     }
 
     /// Asks on a station's network who has an address, and gives all that answer within this time.
@@ -119,9 +186,7 @@ impl Fabric {
     /// # Errors
     /// When the networks have ended.
     pub(in crate::lab) fn owners(&self, station: usize, address: Ipv4Addr, wait: Duration) -> Result<Vec<[u8; 6]>> {
-        let (sender, receiver) = channel();
-        self.order(Order::Owners(station, address, wait, sender));
-        receiver.recv_timeout(wait + Duration::from_secs(10)).map_err(|_| anyhow!("the lab's networks do not answer"))
+        self.asked(wait, |sender| Order::Owners(station, address, wait, sender))
     }
 }
 
@@ -146,10 +211,59 @@ struct Socket {
 /// A question that is still open.
 struct Question {
     station: usize,
-    address: Ipv4Addr,
-    since: Duration,
     until: Duration,
-    answer: Sender<Vec<[u8; 6]>>,
+    what: Asked,
+}
+
+/// What is waited for, and who waits.
+enum Asked {
+    /// All answers until the time is over.
+    Owners {
+        address: Ipv4Addr,
+        since: Duration,
+        answer: Sender<Vec<[u8; 6]>>,
+    },
+    Lease {
+        answer: Sender<Option<Lease>>,
+    },
+    Names {
+        name: Name,
+        id: u16,
+        handle: SocketHandle,
+        answer: Sender<Option<Vec<String>>>,
+    },
+}
+
+impl Question {
+    /// Answers it when that can be done. Gives whether it stays open.
+    fn open(&self, there: &mut Station, now: Duration) -> bool {
+        let over = now >= self.until;
+        match &self.what {
+            Asked::Owners { address, since, answer } => {
+                if over {
+                    let _ = answer.send(there.owners(*address, *since));
+                }
+                !over
+            }
+            Asked::Lease { answer } => {
+                let lease = there.lease().cloned();
+                let known = lease.is_some() || over;
+                if known {
+                    let _ = answer.send(lease);
+                }
+                !known
+            }
+            Asked::Names { name, id, handle, answer } => {
+                let told = there.told(*handle).and_then(|packet| name.answers(*id, &packet));
+                let known = told.is_some() || over;
+                if known {
+                    there.remove(*handle);
+                    let _ = answer.send(told);
+                }
+                !known
+            }
+        }
+    }
 }
 
 /// All that the thread has.
@@ -161,6 +275,8 @@ struct Plant {
     ports: Vec<PortId>,
     tunnels: Vec<Tunnel>,
     questions: Vec<Question>,
+    /// The number of the next question for a name.
+    asked: u16,
     orders: Receiver<Order>,
     bell: UnixStream,
     words: Words,
@@ -186,7 +302,7 @@ impl Plant {
         }
         let (tunnels, questions) = (Vec::new(), Vec::new());
         let (began, words) = (Instant::now(), wiring.words);
-        Ok(Self { began, switch, sockets, stations, ports, tunnels, questions, orders, bell, words })
+        Ok(Self { began, switch, sockets, stations, ports, tunnels, questions, asked: 1, orders, bell, words })
     }
 
     fn now(&self) -> Duration {
@@ -217,20 +333,65 @@ impl Plant {
                     if let Some(there) = self.stations.get_mut(station) {
                         there.ask(address);
                     }
-                    self.questions.push(Question { station, address, since: now, until: now + wait, answer });
+                    let what = Asked::Owners { address, since: now, answer };
+                    self.questions.push(Question { station, until: now + wait, what });
                 }
-                Order::StandIn(site, segment, port) => {
-                    let at = self.switch.port(segment);
-                    self.switch.connect(at);
-                    self.ports.push(at);
+                Order::StandIn(site, segment, port, identity) => {
                     let mut station = Station::new(site);
-                    station.stand_in(port);
-                    self.stations.push(station);
+                    station.stand_in(port, identity);
+                    self.plug(station, segment);
+                }
+                Order::Outside(station, inner) => {
+                    if let Some(there) = self.stations.get_mut(station) {
+                        there.be_outside(&inner);
+                    }
+                }
+                Order::Visit(Visitor { site, segment, stubborn }, answer) => {
+                    let mut station = Station::new(site);
+                    station.mirror();
+                    if stubborn {
+                        station.be_stubborn();
+                    }
+                    if site.address.is_unspecified() {
+                        station.borrow();
+                    }
+                    let _ = answer.send(self.plug(station, segment));
+                }
+                Order::Leave(station) => {
+                    if let Some(port) = self.ports.get(station) {
+                        self.switch.disconnect(*port);
+                    }
+                }
+                Order::Lease(station, wait, answer) => {
+                    self.questions.push(Question { station, until: now + wait, what: Asked::Lease { answer } });
+                }
+                Order::Resolve(station, server, name, wait, answer) => {
+                    let id = self.asked;
+                    self.asked = id.wrapping_add(1);
+                    let packet = name.packet(id);
+                    let there = self.stations.get_mut(station).zip(packet);
+                    match there.and_then(|(there, packet)| there.inquire((server, NAMES), &packet).ok()) {
+                        Some(handle) => {
+                            let what = Asked::Names { name, id, handle, answer };
+                            self.questions.push(Question { station, until: now + wait, what });
+                        }
+                        // What cannot be asked is not answered.
+                        None => drop(answer.send(None)),
+                    }
                 }
                 Order::End => return false,
             }
         }
         true
+    }
+
+    /// Plugs a station of the lab's own in. Gives its number.
+    fn plug(&mut self, station: Station, segment: usize) -> usize {
+        let port = self.switch.port(segment);
+        self.switch.connect(port);
+        self.ports.push(port);
+        self.stations.push(station);
+        self.stations.len() - 1
     }
 
     /// Moves everything that can move.
@@ -271,16 +432,9 @@ impl Plant {
         for socket in &mut self.sockets {
             write(socket, &mut self.switch, now);
         }
-        let stations = &self.stations;
-        self.questions.retain(|question| {
-            let open = now < question.until;
-            if !open {
-                let there = stations.get(question.station);
-                let owners = there.map(|there| there.owners(question.address, question.since)).unwrap_or_default();
-                let _ = question.answer.send(owners);
-            }
-            open
-        });
+        let stations = &mut self.stations;
+        self.questions
+            .retain(|question| stations.get_mut(question.station).is_some_and(|there| question.open(there, now)));
     }
 
     /// Waits until there is something to do.

@@ -3,8 +3,11 @@
 use super::fabric::{Fabric, Wiring, Words};
 use super::faults::Faults;
 use super::framing::{Frames, append};
-use super::station::{Site, Station};
+use super::outside;
+use super::stand_in::identity;
+use super::station::{MIRROR, Site, Station};
 use super::switch::{PortId, Switch, Way};
+use crate::lab::requests::HELLO;
 use std::io::{Read as _, Write as _};
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
@@ -385,18 +388,169 @@ fn a_stream_of_this_host_reaches_a_machines_port() {
     });
 }
 
+/// A stream to the stand-in, once it is connected.
+fn call(fabric: &Fabric) -> UnixStream {
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    fabric.connect(0, Ipv4Addr::new(10, 0, 0, 7), 6443, theirs);
+    let mut word = [0; 10];
+    ours.read_exact(&mut word).unwrap();
+    assert_eq!(&word, b"connected\n");
+    ours
+}
+
 #[test]
 fn a_stand_in_answers_every_connection_once_and_again() {
     let folder = tempfile::tempdir().unwrap();
     let (fabric, _paths) = fabric(folder.path());
-    fabric.stand_in(site(7, None), 0, 6443);
-    for _ in 0..60 {
-        let (mut ours, theirs) = UnixStream::pair().unwrap();
-        ours.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        fabric.connect(0, Ipv4Addr::new(10, 0, 0, 7), 6443, theirs);
-        ours.write_all(b"\x16\x03\x01").unwrap();
+    fabric.stand_in(site(7, None), 0, 6443, identity().unwrap());
+    for words in [&HELLO[..], b"GET / HTTP/1.0\r\n\r\n"].into_iter().cycle().take(60) {
+        let mut stream = call(&fabric);
+        stream.write_all(words).unwrap();
         let mut heard = Vec::new();
-        ours.read_to_end(&mut heard).unwrap();
-        assert_eq!(heard, b"connected\n\x15\x03\x03\x00\x02\x02\x28");
+        stream.read_to_end(&mut heard).unwrap();
+        // An alert, and that was all.
+        assert_eq!((heard[0], heard.len()), (0x15, 7));
+    }
+}
+
+/// Takes any certificate, as health checks do that verify none.
+#[derive(Debug)]
+struct Trusting(rustls::crypto::WebPkiSupportedAlgorithms);
+
+impl rustls::client::danger::ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &[rustls::pki_types::CertificateDer<'_>],
+        _: &rustls::pki_types::ServerName<'_>,
+        _: &[u8],
+        _: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &rustls::pki_types::CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &rustls::pki_types::CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+#[test]
+fn a_stand_in_is_well_over_tls_of_either_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let (fabric, _paths) = fabric(folder.path());
+    fabric.stand_in(site(7, None), 0, 6443, identity().unwrap());
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for (path, status) in [("/readyz", "HTTP/1.1 200 OK"), ("/", "HTTP/1.1 404 Not Found")] {
+            let trusting = std::sync::Arc::new(Trusting(provider.signature_verification_algorithms));
+            let client = rustls::ClientConfig::builder_with_provider(provider.clone())
+                .with_protocol_versions(&[version])
+                .unwrap()
+                .dangerous()
+                .with_custom_certificate_verifier(trusting)
+                .with_no_client_auth();
+            let name = "stand-in.lab.internal".try_into().unwrap();
+            let connection = rustls::ClientConnection::new(client.into(), name).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, call(&fabric));
+            write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").unwrap();
+            let mut heard = String::new();
+            stream.read_to_string(&mut heard).unwrap();
+            assert_eq!(heard.lines().next(), Some(status), "{version:?}");
+        }
+    }
+}
+
+/// A station that has to borrow its address.
+fn borrower(last: u8) -> Station {
+    let mut station = Station::new(Site { address: Ipv4Addr::UNSPECIFIED, ..site(last, None) });
+    station.borrow();
+    station
+}
+
+#[test]
+fn the_outside_lends_addresses_and_sees_who_comes() {
+    let mut switch = switch(3);
+    let mut outside = Station::new(Site { address: outside::ROUTER, ..site(1, None) });
+    outside.be_outside(&[(Ipv4Addr::new(10, 0, 0, 0), 24)]);
+    let mut stations = [outside, borrower(2), borrower(3)];
+    run(&mut switch, &mut stations, NOW, Duration::from_secs(3));
+    let mut lent: Vec<Ipv4Addr> = Vec::new();
+    for station in &stations[1..] {
+        let lease = station.lease().unwrap();
+        assert_eq!((lease.prefix, lease.router), (24, Some(outside::ROUTER)));
+        assert!(lease.servers.is_empty());
+        lent.push(lease.address);
+    }
+    lent.sort_unstable();
+    assert_eq!(lent, [outside::LENT, Ipv4Addr::new(203, 0, 113, 3)]);
+    // The server is not in their network: the way there is what they were lent.
+    let own = stations[1].lease().unwrap().address;
+    let connection = stations[1].open(outside::SERVER, MIRROR).unwrap();
+    run(&mut switch, &mut stations, 10 * NOW, Duration::from_millis(300));
+    let mut heard = [0; 64];
+    let length = stations[1].socket(connection).recv_slice(&mut heard).unwrap();
+    assert_eq!(heard[..length], *format!("{own}\n").as_bytes());
+}
+
+#[test]
+fn what_is_asked_by_udp_arrives_and_is_answered() {
+    let mut switch = switch(2);
+    let mut stations = [Station::new(site(1, None)), Station::new(site(2, None))];
+    let (one, two) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+    let asked = stations[0].inquire((two, 49_152), b"question").unwrap();
+    let answering = stations[1].inquire((one, 49_152), b"answer").unwrap();
+    run(&mut switch, &mut stations, NOW, Duration::from_millis(100));
+    assert_eq!(stations[1].told(answering).unwrap(), b"question");
+    assert_eq!(stations[0].told(asked).unwrap(), b"answer");
+    assert_eq!(stations[0].told(asked), None);
+}
+
+#[test]
+fn who_is_stubborn_believes_no_announcement() {
+    for stubborn in [false, true] {
+        let mut switch = switch(3);
+        let mut heir = site(3, None);
+        heir.address = Ipv4Addr::new(10, 0, 0, 2);
+        let mut stations = [Station::new(site(1, None)), Station::new(site(2, None)), Station::new(heir)];
+        if stubborn {
+            stations[0].be_stubborn();
+        }
+        let first = stations[0].open(heir.address, 443).unwrap();
+        stations[1].listen(443);
+        // The heir is there only once it announces itself.
+        switch.disconnect(PortId(2));
+        run(&mut switch, &mut stations, NOW, Duration::from_millis(100));
+        assert!(stations[0].socket(first).may_send());
+        switch.disconnect(PortId(1));
+        switch.connect(PortId(2));
+        let _waiting = [stations[2].listen(443), stations[2].listen(443)];
+        stations[2].ask(heir.address);
+        run(&mut switch, &mut stations, 2 * NOW, Duration::from_millis(100));
+        let second = stations[0].open(heir.address, 443).unwrap();
+        run(&mut switch, &mut stations, 3 * NOW, Duration::from_millis(300));
+        assert_eq!(stations[0].socket(second).may_send(), !stubborn);
+        // In the end even its cache expires.
+        let third = stations[0].open(heir.address, 443).unwrap();
+        run(&mut switch, &mut stations, 100 * NOW, Duration::from_secs(3));
+        assert!(stations[0].socket(third).may_send());
     }
 }
