@@ -10,7 +10,7 @@ use crate::base::process::{Run, find};
 use crate::base::progress::Progress;
 use crate::cli::meant::{Lab as Order, LabCut, LabDirection, LabSsh, LabUp, LabVerb, Settings};
 use crate::cli::outcome::{Failure, Outcome, Status};
-use crate::lab::{self, Accelerator, Damage, Direction, Lab, NodeOrder, Qemu, SCENARIOS, Scenario, Trial, Verdict};
+use crate::lab::{self, Accelerator, Damage, Direction, Lab, NodeOrder, Qemu, Trial, Verdict};
 use crate::plan::ClusterPlan;
 use anyhow::{Context as _, Result, anyhow, bail};
 use std::io::{IsTerminal as _, Write as _};
@@ -185,20 +185,9 @@ fn try_out(
     (names, rounds, up): (&[String], usize, &LabUp),
     progress: &dyn Progress,
 ) -> Result<Outcome, Failure> {
-    let mut chosen: Vec<&Scenario> = Vec::new();
-    for name in names {
-        let known = SCENARIOS.iter().find(|scenario| scenario.name == name);
-        chosen.push(known.ok_or_else(|| {
-            let all: Vec<String> =
-                SCENARIOS.iter().map(|scenario| format!("{}: {}", scenario.name, scenario.what)).collect();
-            hinted(format!("there is no scenario `{name}`"), format!("there are\n  {}", all.join("\n  ")))
-        })?);
-    }
-    if names.is_empty() {
-        chosen.extend(SCENARIOS);
-    }
+    let chosen = lab::choose(plan, names)?;
     let mut up = up.clone();
-    up.only = plan.balancers.as_ref().map(|balancers| balancers.nodes.clone()).unwrap_or_default();
+    up.only = lab::machines(plan, &chosen);
     let value = prepare(settings, plan, order, &up, false, progress)?;
     let folder = lab::run_folder(&settings.directory, &plan.name)?;
     let lab = Lab::at(&folder, &order.cluster);
@@ -207,9 +196,9 @@ fn try_out(
     launch(&folder, &lab, settings)?;
     let play = || -> Result<Vec<Verdict>> {
         let patience = PATIENCE[usize::from(!value.kvm)];
-        let mut trial = Trial::new(&lab, plan, rounds, patience, progress)?;
+        let mut trial = Trial::new(&lab, plan, &chosen, rounds, patience, progress)?;
         let mut verdicts = Vec::new();
-        for scenario in chosen {
+        for scenario in &chosen {
             interrupt::check()?;
             progress.note(format!("{}: {}", scenario.name, scenario.what));
             let verdict = trial.play(scenario);
@@ -275,7 +264,7 @@ fn prepare(
         qemu: Qemu::Host { version: 0 },
         kvm: false,
         firmware: up.firmware,
-        closed: false,
+        closed: !starts,
         random: up.random,
         nodes,
     };

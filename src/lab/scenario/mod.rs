@@ -1,8 +1,9 @@
 //! What is tried with a cluster in the lab: each scenario does something to machines or lines, and says what must follow.
 //!
-//! The machines that floating addresses lead to may be missing: the lab then stands in for them. A stand-in takes
-//! connections and answers each with an alert of TLS, which shows that the way through a balancer works, and no more.
+//! The machines that floating addresses lead to may be missing: the lab then stands in for them, as servers of TLS that are
+//! well. The world outside is always the lab's: what a scenario shows does not hang on this host's network.
 
+mod gateway;
 mod pair;
 mod watch;
 
@@ -28,11 +29,69 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it shows.
     pub what: &'static str,
-    play: fn(&mut Trial) -> Result<()>,
+    part: Part,
+    play: fn(&mut Trial<'_>) -> Result<()>,
+}
+
+/// The machines with which a scenario is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Those that share floating addresses.
+    Balancers,
+    /// Those that lead out.
+    Gateway,
+}
+
+impl Part {
+    /// The machines' names in a cluster.
+    fn of(self, plan: &ClusterPlan) -> Vec<String> {
+        match self {
+            Self::Balancers => plan.balancers.as_ref().map(|balancers| balancers.nodes.clone()).unwrap_or_default(),
+            Self::Gateway => plan.with_role("gateway").map(|node| node.name.clone()).collect(),
+        }
+    }
 }
 
 /// All scenarios, in the order in which they are played.
-pub const SCENARIOS: &[Scenario] = pair::SCENARIOS;
+fn all() -> impl Iterator<Item = &'static Scenario> {
+    pair::SCENARIOS.iter().chain(gateway::SCENARIOS)
+}
+
+/// The scenarios of these names; all that a cluster has the machines for when none is named.
+///
+/// # Errors
+/// When there is no such scenario, or the cluster has no machines for it.
+pub fn choose(plan: &ClusterPlan, names: &[String]) -> Result<Vec<&'static Scenario>> {
+    let mut chosen = Vec::new();
+    for name in names {
+        let known = all().find(|scenario| scenario.name == name).ok_or_else(|| {
+            let all: Vec<String> = all().map(|scenario| format!("{}: {}", scenario.name, scenario.what)).collect();
+            hinted(format!("there is no scenario `{name}`"), format!("there are\n  {}", all.join("\n  ")))
+        })?;
+        if known.part.of(plan).is_empty() {
+            let lacks = if known.part == Part::Gateway { "gateway" } else { "balancers of its own" };
+            let without = format!("{} has no {lacks} to try `{name}` with", plan.name);
+            return Err(hinted(without, "try `balancers` or `frontends`"));
+        }
+        chosen.push(known);
+    }
+    if names.is_empty() {
+        chosen.extend(all().filter(|scenario| !scenario.part.of(plan).is_empty()));
+    }
+    if chosen.is_empty() {
+        let without = format!("{} has neither balancers of its own nor a gateway to try", plan.name);
+        return Err(hinted(without, "try `balancers` or `frontends`"));
+    }
+    Ok(chosen)
+}
+
+/// The machines that these scenarios need.
+#[must_use]
+pub fn machines(plan: &ClusterPlan, chosen: &[&Scenario]) -> Vec<String> {
+    let needed: Vec<String> = chosen.iter().flat_map(|scenario| scenario.part.of(plan)).collect();
+    let nodes = plan.nodes.iter().filter(|node| needed.contains(&node.name));
+    nodes.map(|node| node.name.clone()).collect()
+}
 
 /// How one scenario went.
 #[derive(Clone, Debug, Serialize)]
@@ -43,6 +102,8 @@ pub struct Verdict {
     pub failure: Option<String>,
     /// What was measured: what, and seconds.
     pub measured: Vec<(String, f64)>,
+    /// What was seen.
+    pub seen: Vec<String>,
     /// How long it took.
     pub seconds: f64,
 }
@@ -54,6 +115,9 @@ impl std::fmt::Display for Verdict {
         for (what, seconds) in &self.measured {
             write!(f, "; {what}: {seconds:.1} s")?;
         }
+        for seen in &self.seen {
+            write!(f, "; {seen}")?;
+        }
         self.failure.as_ref().map_or(Ok(()), |failure| write!(f, ": {failure}"))
     }
 }
@@ -61,66 +125,74 @@ impl std::fmt::Display for Verdict {
 /// A cluster on trial.
 pub struct Trial<'a> {
     lab: &'a Lab,
+    plan: &'a ClusterPlan,
     progress: &'a dyn Progress,
     /// The balancers, most preferred first.
     balancers: Vec<String>,
     /// Floating addresses.
     addresses: Vec<Ipv4Addr>,
-    /// Where somebody must answer.
-    target: (Ipv4Addr, u16),
+    /// Where somebody must answer, when balancers are tried.
+    target: Option<(Ipv4Addr, u16)>,
     /// How often the active one is killed.
     rounds: usize,
     /// How long a machine may take from its start to its role being at work.
     patience: Duration,
     measured: Vec<(String, f64)>,
+    seen: Vec<String>,
+}
+
+fn version_four(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
 }
 
 impl<'a> Trial<'a> {
-    /// Prepares a lab in which no machine has been started.
+    /// Prepares a lab in which no machine has been started for these scenarios.
     ///
     /// # Errors
-    /// When the cluster has no balancers of its own, or nobody behind them.
+    /// When balancers are to be tried and nobody is behind them.
     pub fn new(
         lab: &'a Lab,
-        plan: &ClusterPlan,
+        plan: &'a ClusterPlan,
+        chosen: &[&Scenario],
         rounds: usize,
         patience: Duration,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
-        let balancers = plan.balancers.as_ref().filter(|balancers| !balancers.nodes.is_empty());
-        let balancers = balancers.ok_or_else(|| {
-            hinted(format!("{} has no balancers of its own to try", plan.name), "try `balancers` or `frontends`")
-        })?;
-        let version_four = |address: IpAddr| match address {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => None,
-        };
-        let addresses: Vec<Ipv4Addr> =
-            balancers.addresses.iter().filter_map(|floating| version_four(floating.address.address())).collect();
-        let service = plan.services.iter().find(|service| {
-            let apart = |node: &String| !balancers.nodes.contains(node);
-            service.backends.iter().any(|backend| apart(&backend.node))
-        });
-        let service = service.with_context(|| format!("nobody in {} stands behind the balancers", plan.name))?;
-        let address = service.addresses.iter().find_map(|address| version_four(*address));
-        let target = (address.with_context(|| format!("`{}` has no IPv4 address", service.name))?, service.port);
-        for backend in service.backends.iter().filter(|backend| !balancers.nodes.contains(&backend.node)) {
-            lab.stand_in(&backend.node, backend.port)?;
+        let (measured, seen) = (Vec::new(), Vec::new());
+        let (mut balancers, mut addresses, mut target) = (Vec::new(), Vec::new(), None);
+        let floating = plan.balancers.as_ref().filter(|_| chosen.iter().any(|one| one.part == Part::Balancers));
+        if let Some(floating) = floating {
+            balancers.clone_from(&floating.nodes);
+            addresses.extend(floating.addresses.iter().filter_map(|one| version_four(one.address.address())));
+            let service = plan
+                .services
+                .iter()
+                .find(|service| service.backends.iter().any(|backend| !balancers.contains(&backend.node)));
+            let service = service.with_context(|| format!("nobody in {} stands behind the balancers", plan.name))?;
+            let address = service.addresses.iter().find_map(|address| version_four(*address));
+            target = Some((address.with_context(|| format!("`{}` has no IPv4 address", service.name))?, service.port));
+            for backend in service.backends.iter().filter(|backend| !balancers.contains(&backend.node)) {
+                lab.stand_in(&backend.node, backend.port)?;
+            }
         }
-        let (balancers, measured) = (balancers.nodes.clone(), Vec::new());
-        Ok(Self { lab, progress, balancers, addresses, target, rounds, patience, measured })
+        Ok(Self { lab, plan, progress, balancers, addresses, target, rounds, patience, measured, seen })
     }
 
     /// Plays a scenario.
     pub fn play(&mut self, scenario: &Scenario) -> Verdict {
         let began = Instant::now();
         self.measured.clear();
+        self.seen.clear();
         let failure = (scenario.play)(self).err().map(|error| {
             let state = self.lab.status(true).map(|status| format!("\n{status}")).unwrap_or_default();
             format!("{error:#}{}", state.trim_end())
         });
-        let (measured, seconds) = (std::mem::take(&mut self.measured), began.elapsed().as_secs_f64());
-        Verdict { scenario: scenario.name.to_owned(), failure, measured, seconds }
+        let (measured, seen) = (std::mem::take(&mut self.measured), std::mem::take(&mut self.seen));
+        let seconds = began.elapsed().as_secs_f64();
+        Verdict { scenario: scenario.name.to_owned(), failure, measured, seen, seconds }
     }
 
     fn note(&self, text: impl Into<String>) {
@@ -131,6 +203,13 @@ impl<'a> Trial<'a> {
         let what = what.into();
         self.note(format!("{what}: {:.1} s", time.as_secs_f64()));
         self.measured.push((what, time.as_secs_f64()));
+    }
+
+    /// Something that was seen and is told with the outcome.
+    fn see(&mut self, what: impl Into<String>) {
+        let what = what.into();
+        self.note(what.clone());
+        self.seen.push(what);
     }
 
     /// Waits until something is so.
@@ -148,16 +227,21 @@ impl<'a> Trial<'a> {
     }
 
     fn answers(&self) -> bool {
-        self.lab.answers(self.target.0, self.target.1, Duration::from_secs(2))
+        self.target.is_some_and(|(address, port)| self.lab.answers(address, port, Duration::from_secs(2)))
+    }
+
+    fn target(&self) -> Result<(Ipv4Addr, u16)> {
+        self.target.with_context(|| format!("no balancers of {} are tried", self.plan.name))
     }
 
     /// Who has the address that is watched: exactly one, or it is an error.
     fn owner(&self) -> Result<String> {
-        let mut owners = self.lab.owners(self.target.0)?;
+        let (address, _) = self.target()?;
+        let mut owners = self.lab.owners(address)?;
         match (owners.pop(), owners.is_empty()) {
             (Some(owner), true) => Ok(owner),
-            (None, _) => bail!("nobody has {}", self.target.0),
-            (Some(last), false) => bail!("{} is had by {} and {last}", self.target.0, owners.join(", ")),
+            (None, _) => bail!("nobody has {address}"),
+            (Some(last), false) => bail!("{address} is had by {} and {last}", owners.join(", ")),
         }
     }
 
@@ -209,9 +293,14 @@ impl<'a> Trial<'a> {
 
     /// All balancers off, with fresh disks and right clocks.
     fn fresh(&self) -> Result<()> {
+        self.renew(&self.balancers)
+    }
+
+    /// These machines off, with fresh disks.
+    fn renew(&self, names: &[String]) -> Result<()> {
         self.lab.heal()?;
         let status = self.lab.status(false)?;
-        for name in &self.balancers {
+        for name in names {
             let on =
                 status.nodes.iter().any(|node| node.name == *name && matches!(node.power, Power::On | Power::Frozen));
             if on {
@@ -222,8 +311,14 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    fn watch(&self) -> Watch {
-        Watch::begin(self.lab, self.target.0, self.target.1)
+    fn watch(&self) -> Result<Watch> {
+        self.watch_from(None)
+    }
+
+    /// The same, as a visitor sees it.
+    fn watch_from(&self, visitor: Option<usize>) -> Result<Watch> {
+        let (address, port) = self.target()?;
+        Ok(Watch::begin(self.lab, visitor, address, port))
     }
 
     /// Waits until the address answers steadily from now on; gives the longest time without an answer since then.
@@ -240,6 +335,8 @@ impl<'a> Trial<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::hint::hints;
+    use crate::lab::layout::tests::example;
 
     #[test]
     fn verdicts_say_what_was_measured_and_why_it_failed() {
@@ -247,19 +344,54 @@ mod tests {
             scenario: "kill".into(),
             failure: None,
             measured: vec![("median of 5".into(), 2.54), ("slowest".into(), 3.0)],
+            seen: vec!["balancer2 had it".into()],
             seconds: 61.4,
         };
-        assert_eq!(verdict.to_string(), "PASSED kill (61 s); median of 5: 2.5 s; slowest: 3.0 s");
+        assert_eq!(verdict.to_string(), "PASSED kill (61 s); median of 5: 2.5 s; slowest: 3.0 s; balancer2 had it");
         verdict.failure = Some("nobody has 10.0.0.1".into());
         verdict.measured.clear();
+        verdict.seen.clear();
         assert_eq!(verdict.to_string(), "FAILED kill (61 s): nobody has 10.0.0.1");
     }
 
     #[test]
     fn scenarios_have_names_of_their_own() {
-        let mut names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        let mut names: Vec<&str> = all().map(|scenario| scenario.name).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), SCENARIOS.len());
+        assert_eq!(names.len(), all().count());
+    }
+
+    #[test]
+    fn scenarios_are_chosen_by_the_machines_that_a_cluster_has() {
+        let names = |plan: &ClusterPlan, names: &[&str]| -> Result<Vec<&str>> {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            choose(plan, &names).map(|chosen| chosen.iter().map(|scenario| scenario.name).collect())
+        };
+        let (balancers, six) = (example("balancers"), example("six-nodes"));
+        assert_eq!(names(&balancers, &["kill", "gateway"]).unwrap(), ["kill", "gateway"]);
+        assert_eq!(names(&balancers, &[]).unwrap().last(), Some(&"gateway"));
+        assert!(!names(&six, &[]).unwrap().contains(&"gateway"));
+        let error = names(&six, &["together", "gateway"]).unwrap_err();
+        assert_eq!(error.to_string(), "six-nodes has no gateway to try `gateway` with");
+        let error = names(&six, &["togther"]).unwrap_err();
+        assert_eq!(error.to_string(), "there is no scenario `togther`");
+        assert!(hints(&error)[0].contains("\n  gateway: addresses are lent"));
+        let mut bare = six;
+        bare.balancers = None;
+        let error = names(&bare, &[]).unwrap_err().to_string();
+        assert_eq!(error, "six-nodes has neither balancers of its own nor a gateway to try");
+    }
+
+    #[test]
+    fn only_the_machines_that_scenarios_need_are_started() {
+        let machines = |cluster: &str, names: &[&str]| {
+            let (plan, names) = (example(cluster), names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+            machines(&plan, &choose(&plan, &names).unwrap())
+        };
+        assert_eq!(machines("balancers", &["gateway"]), ["gateway"]);
+        assert_eq!(machines("balancers", &["kill"]), ["balancer1", "balancer2"]);
+        assert_eq!(machines("balancers", &["kill", "gateway"]), ["gateway", "balancer1", "balancer2"]);
+        assert_eq!(machines("six-nodes", &["together", "kill"]), ["master1", "master2", "master3"]);
     }
 }

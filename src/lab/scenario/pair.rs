@@ -1,55 +1,97 @@
 //! What is tried with balancers that share floating addresses.
 
-use super::{Scenario, Trial};
+use super::{Part, Scenario, Trial};
+use crate::base::interrupt;
 use crate::lab::Direction;
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
 
 /// How long it is watched that nothing happens.
 const CALM: Duration = Duration::from_secs(20);
+/// How long it is watched what comes of a line that works one way.
+const OBSERVED: Duration = Duration::from_secs(60);
 /// An hour, which the late one's clock is ahead.
 const HOUR: i64 = 3600;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "together", what: "all start at once, with fresh disks", play: together },
+    Scenario { name: "together", what: "all start at once, with fresh disks", part: Part::Balancers, play: together },
     Scenario {
         name: "kill",
         what: "the active one's plug is pulled, again and again; it comes back, nothing moves",
+        part: Part::Balancers,
         play: kill,
     },
     Scenario {
         name: "cut",
         what: "the active one loses its network and gets it back: one owner in the end",
+        part: Part::Balancers,
         play: cut,
     },
-    Scenario { name: "carrier", what: "the active one's cable is pulled and plugged in again", play: carrier },
-    Scenario { name: "deaf", what: "nothing reaches the active one any more; what it sends does", play: deaf },
-    Scenario { name: "mute", what: "nothing that the active one sends arrives; it hears all", play: mute },
-    Scenario { name: "frozen", what: "the active one's processors stand still, and go on later", play: frozen },
-    Scenario { name: "wiped", what: "a balancer is rebuilt from its seed and takes its place again", play: wiped },
-    Scenario { name: "first-alone", what: "the first starts, then the second", play: first_alone },
-    Scenario { name: "last-alone", what: "the second starts, then the first", play: last_alone },
+    Scenario {
+        name: "carrier",
+        what: "the active one's cable is pulled and plugged in again",
+        part: Part::Balancers,
+        play: carrier,
+    },
+    Scenario {
+        name: "deaf",
+        what: "nothing reaches the active one any more; what it sends does",
+        part: Part::Balancers,
+        play: deaf,
+    },
+    Scenario {
+        name: "mute",
+        what: "nothing that the active one sends arrives; it hears all",
+        part: Part::Balancers,
+        play: mute,
+    },
+    Scenario {
+        name: "frozen",
+        what: "the active one's processors stand still, and go on later",
+        part: Part::Balancers,
+        play: frozen,
+    },
+    Scenario {
+        name: "stale",
+        what: "a client that believes no announcement asks on while the active one's plug is pulled",
+        part: Part::Balancers,
+        play: stale,
+    },
+    Scenario {
+        name: "wiped",
+        what: "a balancer is rebuilt from its seed and takes its place again",
+        part: Part::Balancers,
+        play: wiped,
+    },
+    Scenario {
+        name: "first-alone",
+        what: "the first starts, then the second",
+        part: Part::Balancers,
+        play: first_alone,
+    },
+    Scenario { name: "last-alone", what: "the second starts, then the first", part: Part::Balancers, play: last_alone },
     Scenario {
         name: "late",
         what: "one starts after the pair's timers have run out, its clock an hour ahead",
+        part: Part::Balancers,
         play: late,
     },
-    Scenario { name: "dead", what: "one never starts: the other serves alone", play: dead },
+    Scenario { name: "dead", what: "one never starts: the other serves alone", part: Part::Balancers, play: dead },
 ];
 
-fn together(trial: &mut Trial) -> Result<()> {
+fn together(trial: &mut Trial<'_>) -> Result<()> {
     trial.fresh()?;
     let time = trial.form()?;
     trial.measure("from the start until the address answers", time);
     Ok(())
 }
 
-fn kill(trial: &mut Trial) -> Result<()> {
+fn kill(trial: &mut Trial<'_>) -> Result<()> {
     trial.form()?;
     let mut outages = Vec::new();
     for round in 1..=trial.rounds {
         let active = trial.owner()?;
-        let watch = trial.watch();
+        let watch = trial.watch()?;
         let since = watch.now();
         trial.lab.kill(&active, false)?;
         let outage = trial.recovered(&watch, since)?;
@@ -75,14 +117,14 @@ fn kill(trial: &mut Trial) -> Result<()> {
 
 /// Something befalls the active one, and is mended: another serves meanwhile, and in the end there is one owner.
 fn befall(
-    trial: &mut Trial,
+    trial: &mut Trial<'_>,
     what: &str,
     breaks: impl Fn(&Trial, &str) -> Result<()>,
     mends: impl Fn(&Trial, &str) -> Result<()>,
 ) -> Result<()> {
     trial.form()?;
     let active = trial.owner()?;
-    let watch = trial.watch();
+    let watch = trial.watch()?;
     let since = watch.now();
     breaks(trial, &active)?;
     let outage = trial.recovered(&watch, since)?;
@@ -100,11 +142,11 @@ fn befall(
     Ok(())
 }
 
-fn cut(trial: &mut Trial) -> Result<()> {
+fn cut(trial: &mut Trial<'_>) -> Result<()> {
     befall(trial, "it was cut off", |trial, active| trial.lab.cut(active, None, None), |trial, _| trial.lab.heal())
 }
 
-fn carrier(trial: &mut Trial) -> Result<()> {
+fn carrier(trial: &mut Trial<'_>) -> Result<()> {
     befall(
         trial,
         "its cable was pulled",
@@ -113,20 +155,76 @@ fn carrier(trial: &mut Trial) -> Result<()> {
     )
 }
 
-fn deaf(trial: &mut Trial) -> Result<()> {
+fn deaf(trial: &mut Trial<'_>) -> Result<()> {
     one_way(trial, "it heard nothing", Direction::In)
 }
 
-fn mute(trial: &mut Trial) -> Result<()> {
+fn mute(trial: &mut Trial<'_>) -> Result<()> {
     one_way(trial, "nobody heard it", Direction::Out)
 }
 
-fn one_way(trial: &mut Trial, what: &str, direction: Direction) -> Result<()> {
-    let breaks = |trial: &Trial, active: &str| trial.lab.cut(active, None, Some(direction));
-    befall(trial, what, breaks, |trial, _| trial.lab.heal())
+/// What a balancer does that is heard or hears alone is its own affair; it is told. What must follow is one owner once it
+/// is mended.
+fn one_way(trial: &mut Trial<'_>, what: &str, direction: Direction) -> Result<()> {
+    trial.form()?;
+    let active = trial.owner()?;
+    let (address, _) = trial.target()?;
+    let watch = trial.watch()?;
+    let since = watch.now();
+    trial.lab.cut(&active, None, Some(direction))?;
+    let mut owners: Vec<Vec<String>> = Vec::new();
+    while watch.now() < since + OBSERVED {
+        interrupt::check()?;
+        let now = trial.lab.owners(address)?;
+        if owners.last() != Some(&now) {
+            owners.push(now);
+        }
+    }
+    let answering = watch.steady(since);
+    trial.measure(format!("without an answer in the {} s in which {what}", OBSERVED.as_secs()), watch.outage(since));
+    trial.see(course(&owners));
+    trial.see(if answering { "in the end the address answered" } else { "in the end the address did not answer" });
+    let since = watch.now();
+    trial.lab.heal()?;
+    let began = Instant::now();
+    trial.until("every floating address has the same one owner", trial.patience, Trial::one_owner)?;
+    trial.measure("after it was mended, until one owner was left", began.elapsed());
+    trial.settled()?;
+    let outage = trial.recovered(&watch, since)?;
+    trial.measure("without an answer when it was mended", outage);
+    std::thread::sleep(CALM / 4);
+    ensure!(trial.one_owner()?, "there was one owner, and then no longer");
+    Ok(())
 }
 
-fn frozen(trial: &mut Trial) -> Result<()> {
+/// Who answered for an address, one after the other.
+fn course(owners: &[Vec<String>]) -> String {
+    let words = |names: &Vec<String>| if names.is_empty() { "nobody".to_owned() } else { names.join(" and ") };
+    let course: Vec<String> = owners.iter().map(words).collect();
+    format!("owners: {}", course.join(", then "))
+}
+
+fn stale(trial: &mut Trial<'_>) -> Result<()> {
+    trial.form()?;
+    let active = trial.owner()?;
+    let floating = trial.plan.balancers.iter().flat_map(|balancers| &balancers.addresses);
+    let (address, _) = trial.target()?;
+    let network = floating.filter(|floating| floating.address.address() == address).map(|one| one.network.clone());
+    let network = network.last().unwrap_or_default();
+    let (visitor, _) = trial.lab.visit(&network, None, false, true)?;
+    let (watch, stubborn) = (trial.watch()?, trial.watch_from(Some(visitor))?);
+    let first = stubborn.now();
+    trial.until("the stubborn client is answered", trial.patience, |_| Ok(stubborn.steady(first)))?;
+    let (since, from) = (watch.now(), stubborn.now());
+    trial.lab.kill(&active, false)?;
+    let outage = trial.recovered(&watch, since)?;
+    trial.measure("without an answer", outage);
+    let outage = trial.recovered(&stubborn, from)?;
+    trial.measure("without an answer for one that believes no announcement", outage);
+    trial.lab.leave(visitor)
+}
+
+fn frozen(trial: &mut Trial<'_>) -> Result<()> {
     befall(
         trial,
         "it stood still",
@@ -135,11 +233,11 @@ fn frozen(trial: &mut Trial) -> Result<()> {
     )
 }
 
-fn wiped(trial: &mut Trial) -> Result<()> {
+fn wiped(trial: &mut Trial<'_>) -> Result<()> {
     trial.form()?;
     let active = trial.owner()?;
     let Some(idle) = trial.others(&active).pop() else { return Ok(()) };
-    let watch = trial.watch();
+    let watch = trial.watch()?;
     let since = watch.now();
     trial.lab.wipe(&idle, false)?;
     let began = Instant::now();
@@ -157,7 +255,7 @@ fn wiped(trial: &mut Trial) -> Result<()> {
 }
 
 /// One starts alone; the others follow when it serves.
-fn alone(trial: &mut Trial, first: &str, clock: Option<i64>, pause: Duration) -> Result<()> {
+fn alone(trial: &mut Trial<'_>, first: &str, clock: Option<i64>, pause: Duration) -> Result<()> {
     trial.fresh()?;
     let began = Instant::now();
     trial.lab.start(first, None)?;
@@ -166,7 +264,7 @@ fn alone(trial: &mut Trial, first: &str, clock: Option<i64>, pause: Duration) ->
     trial.measure("alone, from the start until the address answers", began.elapsed());
     ensure!(trial.owner()? == first, "somebody else than {first} has the address");
     std::thread::sleep(pause);
-    let watch = trial.watch();
+    let watch = trial.watch()?;
     let since = watch.now();
     for other in trial.others(first) {
         trial.lab.start(&other, clock)?;
@@ -185,22 +283,22 @@ fn alone(trial: &mut Trial, first: &str, clock: Option<i64>, pause: Duration) ->
     Ok(())
 }
 
-fn first_alone(trial: &mut Trial) -> Result<()> {
+fn first_alone(trial: &mut Trial<'_>) -> Result<()> {
     let first = trial.balancers[0].clone();
     alone(trial, &first, None, Duration::ZERO)
 }
 
-fn last_alone(trial: &mut Trial) -> Result<()> {
+fn last_alone(trial: &mut Trial<'_>) -> Result<()> {
     let last = trial.balancers[trial.balancers.len() - 1].clone();
     alone(trial, &last, None, Duration::ZERO)
 }
 
-fn late(trial: &mut Trial) -> Result<()> {
+fn late(trial: &mut Trial<'_>) -> Result<()> {
     let first = trial.balancers[0].clone();
     alone(trial, &first, Some(HOUR), CALM)
 }
 
-fn dead(trial: &mut Trial) -> Result<()> {
+fn dead(trial: &mut Trial<'_>) -> Result<()> {
     let first = trial.balancers[0].clone();
     trial.fresh()?;
     let began = Instant::now();
@@ -210,4 +308,16 @@ fn dead(trial: &mut Trial) -> Result<()> {
     std::thread::sleep(CALM);
     ensure!(trial.answers() && trial.owner()? == first, "{first} does not serve alone any more");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn course_tells_who_had_an_address_and_when_nobody_did() {
+        let [one, two] = ["balancer1", "balancer2"].map(str::to_owned);
+        let owners = [vec![one.clone()], Vec::new(), vec![one, two]];
+        assert_eq!(course(&owners), "owners: balancer1, then nobody, then balancer1 and balancer2");
+    }
 }

@@ -24,7 +24,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn begin(lab: &Lab, address: Ipv4Addr, port: u16) -> Self {
+    pub(super) fn begin(lab: &Lab, visitor: Option<usize>, address: Ipv4Addr, port: u16) -> Self {
         let began = Instant::now();
         let answers = Arc::new(Mutex::new(Answers::new()));
         let stop = Arc::new(AtomicBool::new(false));
@@ -33,7 +33,7 @@ impl Watch {
             while !stopped.load(Ordering::Relaxed) {
                 let (lab, kept, asked) = (lab.clone(), kept.clone(), began.elapsed());
                 std::thread::spawn(move || {
-                    let answered = lab.answers(address, port, ANSWER);
+                    let answered = lab.answers_from(visitor, address, port, ANSWER);
                     kept.lock().unwrap_or_else(PoisonError::into_inner).push((asked, answered));
                 });
                 std::thread::sleep(STEP);
