@@ -107,7 +107,7 @@ pub enum Lab {
     Freeze(Node),
     /// Let a frozen machine go on
     Thaw(Node),
-    /// Play scenarios with a cluster's balancers: killed, cut off, frozen, rebuilt, late (exit status 5 when one fails)
+    /// Play scenarios with a cluster's balancers (killed, cut off, late, ...) and gateway (exit status 5 when one fails)
     Test(Test),
     /// End the machines and throw their disks away; secrets, seeds and images stay
     Down {
