@@ -228,6 +228,14 @@ pub const LAB_TABLE_ENTRIES: usize = 16_384;
 pub const LAB_NEIGHBOURS: usize = 1024;
 /// Bytes of a connection into the lab that wait in each direction.
 pub const LAB_STREAM_BYTES: usize = 64 << 10;
+/// A packet with which a machine's server answers the lab.
+pub const LAB_ANSWER_BYTES: usize = 4096;
+/// Pointers that are followed in one name of it: honest servers need one or two.
+pub const LAB_NAME_JUMPS: usize = 16;
+/// What a stand-in reads of a request before it answers.
+pub const LAB_REQUEST_BYTES: usize = 8 << 10;
+/// Cards that the lab's world outside lends an address.
+pub const LAB_LEASES: usize = 200;
 /// How long a connection into the lab may take to come about.
 pub const LAB_CONNECT_TIME: Duration = Duration::from_secs(5);
 /// A request to the lab, or its answer: the state of a thousand machines has some hundred kilobytes.

@@ -1,5 +1,6 @@
 //! Questions to a name server, and its answers (RFC 1035): as much as it takes to see whether names lead where they should.
 
+use crate::base::limits::LAB_NAME_JUMPS;
 use std::net::Ipv4Addr;
 
 /// A name to its IPv4 addresses.
@@ -10,8 +11,6 @@ const POINTER: u16 = 12;
 const INTERNET: u16 = 1;
 /// Bytes before the question.
 const HEADER: usize = 12;
-/// Pointers that are followed in one name: honest servers need one or two.
-const JUMPS: usize = 16;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +100,7 @@ fn name(packet: &[u8], mut at: usize) -> Option<(String, usize)> {
                 end = end.or(Some(at + 2));
                 at = usize::from(number(packet, at)? & 0x3fff);
                 jumps += 1;
-                if jumps > JUMPS {
+                if jumps > LAB_NAME_JUMPS {
                     return None;
                 }
             }

@@ -1,5 +1,6 @@
 //! The world outside, where a lab leads out to nobody: whoever is plugged in there is lent an address, and finds one server.
 
+use crate::base::limits::LAB_LEASES;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     DHCP_CLIENT_PORT, DHCP_SERVER_PORT, DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress, EthernetFrame,
@@ -17,8 +18,6 @@ pub(in crate::lab) const ROUTER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 pub(in crate::lab) const LENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
 /// A server further out: not in the network that the machines are in (RFC 5737, too).
 pub(in crate::lab) const SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
-/// Addresses that can be lent.
-const ROOM: usize = 200;
 /// How long an address is lent (seconds).
 const LEASE: u32 = 3600;
 /// Bytes before what a UDP packet carries.
@@ -32,7 +31,7 @@ impl Leases {
     fn of(&mut self, card: [u8; 6]) -> Option<Ipv4Addr> {
         let known = self.0.iter().position(|known| *known == card);
         let place = known.or_else(|| {
-            (self.0.len() < ROOM).then(|| {
+            (self.0.len() < LAB_LEASES).then(|| {
                 self.0.push(card);
                 self.0.len() - 1
             })

@@ -3,6 +3,7 @@
 //! Its certificate is its own: whoever checks by TLS without verifying, as HAProxy's health checks do, finds all that there is.
 
 use super::station::listen;
+use crate::base::limits::LAB_REQUEST_BYTES;
 use anyhow::{Context as _, Result};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection};
@@ -13,8 +14,6 @@ use std::sync::Arc;
 
 /// Connections that wait at a stand-in at once.
 const WAITING: usize = 24;
-/// Bytes of a request that are read before it is too long.
-const REQUEST: usize = 8 << 10;
 /// What it says about itself.
 const WELL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 /// About everything else.
@@ -104,7 +103,7 @@ impl Caller {
             self.request.extend_from_slice(&text[..length]);
         }
         let ended = self.request.windows(4).any(|end| end == b"\r\n\r\n");
-        if ended || self.request.len() > REQUEST {
+        if ended || self.request.len() > LAB_REQUEST_BYTES {
             let well = self.request.starts_with(b"GET /readyz ");
             // A buffer in memory takes it.
             let _ = tls.writer().write_all(if well { WELL } else { MISSING });

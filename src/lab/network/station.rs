@@ -4,7 +4,7 @@
 use super::neighbours::{self, Neighbours};
 use super::outside::{self, Leases};
 use super::stand_in::StandIn;
-use crate::base::limits::LAB_STREAM_BYTES;
+use crate::base::limits::{LAB_ANSWER_BYTES, LAB_STREAM_BYTES};
 use anyhow::{Result, anyhow};
 use rustls::ServerConfig;
 use serde::{Deserialize, Serialize};
@@ -27,8 +27,6 @@ const HEADER: usize = 14;
 pub(in crate::lab) const MIRROR: u16 = 80;
 /// Connections that wait there at once.
 const CALLERS: usize = 4;
-/// Longest answer to a question by UDP.
-const ANSWER: usize = 4096;
 
 /// Where a station is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,8 +93,9 @@ impl Station {
         let mut line =
             Line { inbox: VecDeque::new(), outbox: VecDeque::new(), mtu: usize::from(site.mtu).clamp(576, 1500) };
         let mut config = Config::new(EthernetAddress(site.card).into());
-        let [a, b, c, d, e, f] = site.card;
-        config.random_seed = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+        let [.., a, b, c, d] = site.card;
+        let own = if site.address.is_unspecified() { Ipv4Addr::new(a, b, c, d) } else { site.address };
+        config.random_seed = u64::from(u32::from(own));
         let mut interface = Interface::new(config, &mut line, Instant::ZERO);
         interface.update_ip_addrs(|addresses| {
             // There is room for two. Without one it has to borrow it.
@@ -264,7 +263,7 @@ impl Station {
 
     /// Asks a server by UDP. Gives the socket at which the answer is to be heard.
     pub(super) fn inquire(&mut self, (server, port): (Ipv4Addr, u16), packet: &[u8]) -> Result<SocketHandle> {
-        let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 4], vec![0; ANSWER]);
+        let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 4], vec![0; LAB_ANSWER_BYTES]);
         let mut socket = udp::Socket::new(buffer(), buffer());
         let refuse = |what: String| anyhow!("{server} port {port} cannot be asked: {what}");
         socket.bind(self.next_port()).map_err(|error| refuse(error.to_string()))?;

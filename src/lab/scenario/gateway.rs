@@ -84,7 +84,7 @@ impl Task {
             served.with_context(|| format!("{} serves no network with IPv4 addresses", gateway.name))?;
         let pool = network.pool.and_then(|(first, last)| Some((version_four(first)?, version_four(last)?)));
         let others = plan.nodes.iter().filter(|node| !node.has("gateway")).flat_map(|node| &node.interfaces);
-        let reserved = others.filter(|interface| interface.network == network.name).filter_map(|interface| {
+        let mut reserved = others.filter(|interface| interface.network == network.name).filter_map(|interface| {
             let address = interface.addresses.iter().find_map(|own| version_four(own.address()))?;
             match interface.link {
                 Link::Card(card) => Some((card.octets(), address)),
@@ -107,7 +107,7 @@ impl Task {
             router: network.gateways.iter().copied().find_map(version_four),
             servers: if named.is_empty() { vec![own] } else { named },
             own,
-            reserved: reserved.last(),
+            reserved: reserved.next_back(),
             names: nodes.chain(api).collect(),
             domain: plan.domain.clone(),
         })
@@ -212,6 +212,10 @@ fn gateway(trial: &mut Trial<'_>) -> Result<()> {
     resolve(trial, &task, asker)?;
 
     let beyond = Layout::of(trial.plan, true).outside;
+    if beyond.is_some() {
+        let lent = |trial: &Trial<'_>| Ok(!trial.lab.owners(outside::LENT)?.is_empty());
+        trial.until("the gateway has an address outside", trial.patience, lent)?;
+    }
     if let Some((number, address)) = visitor.filter(|_| beyond.is_some()) {
         match trial.lab.reach_port(Some(number), outside::SERVER, MIRROR, WORDS)? {
             Reached::Told(seen) => translated(&seen, address)?,

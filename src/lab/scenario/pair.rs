@@ -209,8 +209,8 @@ fn stale(trial: &mut Trial<'_>) -> Result<()> {
     let active = trial.owner()?;
     let floating = trial.plan.balancers.iter().flat_map(|balancers| &balancers.addresses);
     let (address, _) = trial.target()?;
-    let network = floating.filter(|floating| floating.address.address() == address).map(|one| one.network.clone());
-    let network = network.last().unwrap_or_default();
+    let mut network = floating.filter(|floating| floating.address.address() == address).map(|one| one.network.clone());
+    let network = network.next_back().unwrap_or_default();
     let (visitor, _) = trial.lab.visit(&network, None, false, true)?;
     let (watch, stubborn) = (trial.watch()?, trial.watch_from(Some(visitor))?);
     let first = stubborn.now();
