@@ -6,8 +6,14 @@
 mod faults;
 #[path = "../../src/lab/network/framing.rs"]
 mod framing;
+#[path = "../../src/lab/network/names.rs"]
+mod names;
 #[path = "../../src/lab/network/neighbours.rs"]
 mod neighbours;
+#[path = "../../src/lab/network/outside.rs"]
+mod outside;
+#[path = "../../src/lab/network/stand_in.rs"]
+mod stand_in;
 #[path = "../../src/lab/network/station.rs"]
 mod station;
 #[path = "../../src/lab/network/switch.rs"]
@@ -15,8 +21,11 @@ mod switch;
 
 use framing::{Frames, append};
 use imgbuild::base::limits::LAB_NEIGHBOURS;
+use names::Question;
+use rustls::ServerConfig;
 use station::{Site, Station};
 use std::net::Ipv4Addr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use switch::{PortId, Switch};
 
@@ -25,6 +34,12 @@ const SITES: [Site; 2] = [
     Site { card: [2, 0, 0, 0, 0, 1], address: Ipv4Addr::new(10, 0, 0, 1), prefix: 24, vlan: None, mtu: 1500 },
     Site { card: [2, 0, 0, 0, 0, 2], address: Ipv4Addr::new(10, 0, 0, 1), prefix: 24, vlan: Some(42), mtu: 1500 },
 ];
+
+/// By what the stations are known; making it takes longer than hearing a thousand frames.
+fn identity() -> Arc<ServerConfig> {
+    static IDENTITY: OnceLock<Arc<ServerConfig>> = OnceLock::new();
+    IDENTITY.get_or_init(|| stand_in::identity().expect("a certificate can be made")).clone()
+}
 
 /// The frames of a stream, read in pieces of this length, and whether it could be followed to the end.
 fn frames(stream: &[u8], piece: usize) -> (Vec<Vec<u8>>, bool) {
@@ -63,7 +78,7 @@ pub(crate) fn conversation() -> Vec<u8> {
     let mut stream = Vec::new();
     for site in SITES {
         let mut server = Station::new(site);
-        server.stand_in(443);
+        server.stand_in(443, identity());
         let mut client = Station::new(Site { card: [2, 0, 0, 0, 0, 9], address: Ipv4Addr::new(10, 0, 0, 9), ..site });
         client.ask(site.address);
         client.open(site.address, 443).expect("a port is free");
@@ -104,7 +119,9 @@ fn switched(frames: &[Vec<u8>]) {
 /// A station that hears all of them; gives how often it answered.
 fn heard(site: Site, frames: &[Vec<u8>]) -> usize {
     let mut station = Station::new(site);
-    station.stand_in(443);
+    station.stand_in(443, identity());
+    station.be_outside(&[(Ipv4Addr::new(10, 0, 1, 0), 24)]);
+    let asked = Question::Backward(site.address);
     let mut answers = 0;
     for (number, frame) in frames.iter().enumerate() {
         let now = Duration::from_millis(number as u64 * 10);
@@ -117,6 +134,8 @@ fn heard(site: Site, frames: &[Vec<u8>]) -> usize {
             assert_eq!(answer[6..12], site.card, "it speaks in another's name");
             assert!(answers <= 64 * (frames.len() + 1), "it does not stop speaking");
         }
+        // Whatever it is, it is read as an answer to a question for a name, too.
+        let _ = asked.answers(7, frame);
         if let Some(claim) = neighbours::claim(frame) {
             assert!(frame.len() >= 36 && claim.address != Ipv4Addr::UNSPECIFIED);
             assert!(station.owners(claim.address, Duration::ZERO).len() <= LAB_NEIGHBOURS);
