@@ -39,6 +39,7 @@ fn usage_errors_exit_2_and_say_so_on_standard_error() {
         ("role haproxy --format vhdx", "[possible values: qcow2, raw]"),
         ("boot haproxy --size 20GB", "`20GB` is not a size: write a whole number with a unit"),
         ("boot haproxy --firmware efi", "[possible values: bios, uefi, secure]"),
+        ("check --deep", "required arguments were not provided"),
         ("lock diff haproxy", "unexpected argument 'haproxy'"),
     ];
     for (line, expected) in cases {

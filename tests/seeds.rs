@@ -19,7 +19,7 @@ use imgbuild::format::{fat, iso9660};
 use imgbuild::input::{Sources, load_cluster, load_cluster_file};
 use imgbuild::plan::{ClusterPlan, draw_cluster};
 use imgbuild::secret::{ClusterIdentity, Record};
-use imgbuild::seed::{SeedTree, TemplateText, Writer};
+use imgbuild::seed::{JUDGES, SeedTree, TemplateText, Writer};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -441,4 +441,19 @@ fn host_key(root: &Path, tree: &SeedTree) {
         std::fs::write(&path, tree.files[&format!("imgbuild/files/etc/ssh/{name}")].content.bytes()).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
+}
+
+#[test]
+fn every_judge_has_a_document_of_its_own_and_a_template_that_exists() {
+    let templates = Sources::builtin().templates().unwrap();
+    let (mut seen, all) = (BTreeSet::new(), first("everything"));
+    let all: Vec<SeedTree> = all.into_iter().chain(first("frontends")).collect();
+    for judge in JUDGES {
+        assert!(seen.insert(judge.document), "{} is judged twice", judge.document);
+        assert!(templates.contains_key(judge.template), "{} is no template", judge.template);
+        assert!(all.iter().any(|tree| tree.files.contains_key(&judge.path())), "nobody is told {}", judge.document);
+    }
+    // Nothing that a program was found for in this file is left out.
+    let left: Vec<&str> = CASES.iter().map(|case| case.path).filter(|path| !seen.contains(path)).collect();
+    assert!(left.is_empty(), "check --deep does not judge {left:?}");
 }

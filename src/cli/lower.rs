@@ -112,8 +112,8 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
                 typed::SeedForm::Folder => meant::SeedForm::Folder,
             },
         }),
-        Verb::Check { cluster, selection: chosen } => {
-            Command::Check { cluster, selection: selection(chosen, around, here)? }
+        Verb::Check { cluster, deep, selection: chosen } => {
+            Command::Check { cluster, deep, selection: selection(chosen, around, here)? }
         }
         Verb::Lock(typed::Lock { verb: Some(typed::LockVerb::Diff(chosen)), .. }) => {
             Command::LockDiff { selection: selection(chosen, around, here)? }
@@ -354,7 +354,7 @@ mod tests {
         ];
         let line = "--cache c check --repository debian=http://two.example/debian";
         let Ok(Meant::Order(request)) = meant(line, &variables) else { panic!() };
-        let Command::Check { selection, cluster: None } = request.command else { panic!() };
+        let Command::Check { selection, cluster: None, .. } = request.command else { panic!() };
         let expected = [("debian", "http://two.example/debian"), ("debian-security", "http://one.example/security")];
         let found: Vec<_> = selection.repositories.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(found, expected);

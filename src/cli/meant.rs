@@ -53,6 +53,8 @@ pub enum Command {
     Check {
         /// This cluster alone, by name or path; everything when not given.
         cluster: Option<String>,
+        /// Whether the cluster's documents are shown to the programs that will read them.
+        deep: bool,
         /// How plans are drawn.
         selection: Selection,
     },

@@ -116,6 +116,9 @@ pub enum Verb {
     Check {
         /// A cluster: its folder below seeds/, or a path [default: every document there is]
         cluster: Option<String>,
+        /// Show the machines' documents to the programs that will read them, in the roots of their images
+        #[arg(long, requires = "cluster")]
+        deep: bool,
         /// How plans are drawn.
         #[command(flatten)]
         selection: Selection,

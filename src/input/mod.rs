@@ -31,7 +31,7 @@ pub(crate) use cluster::{
 pub(crate) use content::{Content, DebEntry, FileKind, RepositoryEntry, TreeKind, UserEntry};
 pub use decode::Located;
 pub use judged::judged;
-pub(crate) use problem::Fault;
+pub(crate) use problem::{BUILTIN as BUILTIN_MARK, Fault};
 pub use problem::{Documents, Place, Problem, Problems};
 pub(crate) use recipe::{DiskEntry, Recipe};
 pub(crate) use role::{ParameterValue, Role};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// How the names of embedded documents begin.
-pub(super) const BUILTIN: &str = "builtin:";
+pub(crate) const BUILTIN: &str = "builtin:";
 
 /// Excerpts are cut here, so that a hostile line of a megabyte does not fill the terminal (characters).
 const EXCERPT_WIDTH: usize = 160;

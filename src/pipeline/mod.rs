@@ -5,6 +5,7 @@ mod bundle;
 mod cache;
 mod carried;
 mod clusters;
+mod deep;
 mod diff;
 mod doctor;
 mod documents;
@@ -49,6 +50,7 @@ pub const JOBS: &[(&str, Job)] = &[
     (cache::PRUNE, cache::prune_job),
     (machine::TOOLS, machine::tools_job),
     (shell::SHELL, shell::job),
+    (deep::CHECK, deep::job),
     (verify::REMOVE, verify::remove),
     laboratory::JOB,
 ];
@@ -81,8 +83,11 @@ fn walk(request: &Request, progress: &dyn Progress) -> Result<Outcome, Failure> 
         Command::Plan { names, selection } => documents::plan_images(settings, names, selection),
         Command::PlanCluster { cluster } => clusters::plan_cluster(settings, cluster, progress),
         Command::Seed(order) => seeds::run(settings, order, progress),
+        Command::Check { cluster: Some(cluster), deep: true, selection } => {
+            deep::run(settings, cluster, selection, progress)
+        }
         Command::Check { cluster: Some(cluster), .. } => clusters::check(settings, cluster, progress),
-        Command::Check { cluster: None, selection } => documents::check(settings, selection),
+        Command::Check { cluster: None, selection, .. } => documents::check(settings, selection),
         Command::Lock { names, update, selection } => documents::lock(settings, names, *update, selection, progress),
         Command::LockDiff { selection } => documents::lock_diff(settings, selection, progress),
         Command::Inspect { file, path } => inspect::run(file, path.as_deref()),
@@ -139,7 +144,7 @@ mod tests {
             locked: true,
             offline: true,
         };
-        Command::Check { cluster: None, selection }
+        Command::Check { cluster: None, deep: false, selection }
     }
 
     #[test]

@@ -107,12 +107,13 @@ fn picture(plan: &ClusterPlan, told: &[Told], folder: &Path) -> String {
 }
 
 /// The suite of the recipe's distribution.
-fn suite(settings: &Settings, plan: &ClusterPlan) -> Result<String> {
+pub(super) fn suite(settings: &Settings, plan: &ClusterPlan) -> Result<String> {
     let inputs = input::load(&sources(settings), &plan.recipe, &["base"])?;
     Ok(inputs.suite().to_owned())
 }
 
-fn templates(settings: &Settings) -> Result<Vec<TemplateText>> {
+/// The templates that count.
+pub(super) fn templates(settings: &Settings) -> Result<Vec<TemplateText>> {
     let found = sources(settings).templates()?;
     Ok(found.into_iter().map(|(name, (shown, text))| TemplateText { name, shown, text }).collect())
 }

@@ -8,6 +8,7 @@
 //!                pacemaker.rs keepalived.rs balance.rs gateway.rs firewall.rs   what roles get
 //! Draft        everything but the generation, whose digest says whether anything changed
 //! SeedTree     path to bytes: a folder, or the volume `cidata` as ISO 9660 or FAT (tree.rs)
+//! JUDGES       the programs that read documents, and how they are asked beforehand (judges.rs)
 //! Staging      all seeds of a cluster, put in place together (folder.rs)
 //! ```
 //!
@@ -20,6 +21,7 @@ mod documents;
 mod firewall;
 mod folder;
 mod gateway;
+mod judges;
 mod keepalived;
 mod pacemaker;
 mod payload;
@@ -33,6 +35,7 @@ mod tests;
 
 pub use content::Content;
 pub use folder::{Form, Staging};
+pub use judges::{How, JUDGES, Judge, UNABLE};
 pub use template::{TemplateText, Templates};
 pub use tree::{SeedFile, SeedTree};
 pub use write::{Draft, Writer};
