@@ -144,9 +144,18 @@ pub enum ListedKind {
 /// # Errors
 /// When a folder cannot be read, or there are more than `limit` names.
 pub fn list(folder: &Path, limit: usize) -> Result<Vec<Listed>> {
+    list_levels(folder, usize::MAX, limit)
+}
+
+/// As [`list`], but no deeper than so many levels: with 1, what lies in the folder itself. Folders below are not entered.
+///
+/// # Errors
+/// As [`list`].
+pub fn list_levels(folder: &Path, levels: usize, limit: usize) -> Result<Vec<Listed>> {
     let mut found = Vec::new();
     let mut waiting = vec![PathBuf::new()];
     while let Some(below) = waiting.pop() {
+        let level = below.components().count() + 1;
         let here = folder.join(&below);
         let entries = match fs::read_dir(&here) {
             Ok(entries) => entries,
@@ -157,7 +166,7 @@ pub fn list(folder: &Path, limit: usize) -> Result<Vec<Listed>> {
             let entry = entry.with_context(|| format!("reading folder {}", here.display()))?;
             let path = below.join(entry.file_name());
             let kind = kind_of(&entry.path())?;
-            if kind == ListedKind::Folder {
+            if kind == ListedKind::Folder && level < levels {
                 waiting.push(path.clone());
             }
             found.push(Listed { path, kind });

@@ -84,7 +84,7 @@ impl Sources {
     /// # Errors
     /// When the project's folder cannot be read.
     pub fn recipes(&self) -> Result<BTreeMap<String, Origin>, Problems> {
-        self.names("recipes", |path| path.strip_suffix(".yaml").filter(|name| !name.contains('/')))
+        self.names("recipes", 1, |path| path.strip_suffix(".yaml").filter(|name| !name.contains('/')))
     }
 
     /// All roles that can be named, sorted; the project's hide built-in ones of the same name.
@@ -92,7 +92,7 @@ impl Sources {
     /// # Errors
     /// When the project's folder cannot be read.
     pub fn roles(&self) -> Result<BTreeMap<String, Origin>, Problems> {
-        self.names("roles", |path| path.strip_suffix("/role.yaml").filter(|name| !name.contains('/')))
+        self.names("roles", 2, |path| path.strip_suffix("/role.yaml").filter(|name| !name.contains('/')))
     }
 
     /// All clusters that can be named, sorted; the project's hide built-in ones of the same name.
@@ -100,7 +100,7 @@ impl Sources {
     /// # Errors
     /// When the project's folder cannot be read.
     pub fn clusters(&self) -> Result<BTreeMap<String, Origin>, Problems> {
-        self.names("seeds", |path| path.strip_suffix("/cluster.yaml").filter(|name| !name.contains('/')))
+        self.names("seeds", 2, |path| path.strip_suffix("/cluster.yaml").filter(|name| !name.contains('/')))
     }
 
     /// The templates of first-boot documents, each with how messages name its file; the project's hide built-in ones of
@@ -111,7 +111,7 @@ impl Sources {
     pub fn templates(&self) -> Result<BTreeMap<String, (String, String)>, Problems> {
         const FOLDER: &str = "seeds/templates";
         let mut found = BTreeMap::new();
-        for (name, origin) in self.names(FOLDER, |path| path.strip_suffix(".j2"))? {
+        for (name, origin) in self.names(FOLDER, usize::MAX, |path| path.strip_suffix(".j2"))? {
             let path = format!("{FOLDER}/{name}.j2");
             let shown = display_name(origin, &path);
             let Some(content) = self.read(origin, &path, TREE_FILE_BYTES)? else { continue };
@@ -123,7 +123,14 @@ impl Sources {
         Ok(found)
     }
 
-    fn names(&self, folder: &str, name: impl Fn(&str) -> Option<&str>) -> Result<BTreeMap<String, Origin>, Problems> {
+    /// What a folder's files name, no deeper than so many levels: below lie the trees of roles and the secrets of clusters,
+    /// which are many, and the latter are nobody's inputs.
+    fn names(
+        &self,
+        folder: &str,
+        levels: usize,
+        name: impl Fn(&str) -> Option<&str>,
+    ) -> Result<BTreeMap<String, Origin>, Problems> {
         let mut found = BTreeMap::new();
         for (path, _) in EMBEDDED {
             let below = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
@@ -132,7 +139,7 @@ impl Sources {
             }
         }
         if let Some(project) = &self.project {
-            for listed in self.list_project(project, folder)? {
+            for listed in self.list_project(project, folder, levels)? {
                 if let Some(name) = listed.0.to_str().and_then(&name) {
                     found.insert(name.to_owned(), Origin::Project);
                 }
@@ -141,8 +148,13 @@ impl Sources {
         Ok(found)
     }
 
-    fn list_project(&self, project: &Path, folder: &str) -> Result<Vec<(PathBuf, ListedKind)>, Problems> {
-        let listed = files::list(&project.join(folder), TREE_FILES)
+    fn list_project(
+        &self,
+        project: &Path,
+        folder: &str,
+        levels: usize,
+    ) -> Result<Vec<(PathBuf, ListedKind)>, Problems> {
+        let listed = files::list_levels(&project.join(folder), levels, TREE_FILES)
             .map_err(|error| Problems::single(folder, format!("{error:#}"), Some(UNREADABLE.to_owned())))?;
         Ok(listed.into_iter().map(|listed| (listed.path, listed.kind)).collect())
     }
@@ -198,7 +210,7 @@ impl Sources {
         }
         let Some(project) = &self.project else { return Ok(found) };
         let mut problems = Problems::default();
-        for (path, kind) in self.list_project(project, folder)? {
+        for (path, kind) in self.list_project(project, folder, usize::MAX)? {
             let shown = format!("{folder}/{}", path.display());
             let Some(name) = path.to_str().filter(|name| !name.chars().any(char::is_control)) else {
                 problems.merge(Problems::single(
@@ -268,5 +280,48 @@ pub(crate) fn display_name(origin: Origin, path: &str) -> String {
     match origin {
         Origin::Project => path.to_owned(),
         Origin::Builtin => format!("{BUILTIN}{path}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn clusters_are_named_without_a_look_at_their_secrets() {
+        let project = tempfile::tempdir().unwrap();
+        let cluster = project.path().join("seeds/large");
+        fs::create_dir_all(cluster.join("secrets/nodes")).unwrap();
+        fs::write(cluster.join("cluster.yaml"), "version: 1\n").unwrap();
+        // Looks like a cluster, and more files than a tree of inputs may have.
+        fs::write(cluster.join("secrets/cluster.yaml"), "").unwrap();
+        for number in 0..=TREE_FILES {
+            fs::write(cluster.join(format!("secrets/nodes/{number}")), "").unwrap();
+        }
+        let sources = Sources::new(project.path()).noting();
+        let clusters = sources.clusters().unwrap();
+        assert_eq!(clusters.get("large"), Some(&Origin::Project));
+        assert!(clusters.keys().all(|name| !name.contains('/')));
+        assert!(!sources.templates().unwrap().is_empty());
+        assert_eq!(sources.seen().project, BTreeMap::new());
+        // The limit still holds where files are read.
+        assert!(sources.tree(Origin::Project, "seeds", 1 << 20).is_err());
+    }
+
+    #[test]
+    fn names_come_from_the_levels_that_hold_them() {
+        let project = tempfile::tempdir().unwrap();
+        for path in ["recipes/own.yaml", "recipes/deep/no.yaml", "roles/own/role.yaml", "roles/own/tree/role.yaml"] {
+            let path = project.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let own = |names: BTreeMap<String, Origin>| -> Vec<String> {
+            names.into_iter().filter(|(_, origin)| *origin == Origin::Project).map(|(name, _)| name).collect()
+        };
+        let sources = Sources::new(project.path());
+        assert_eq!(own(sources.recipes().unwrap()), ["own"]);
+        assert_eq!(own(sources.roles().unwrap()), ["own"]);
     }
 }
