@@ -19,7 +19,7 @@ const DISK: u64 = 8 * GIB;
 /// Whoever gets this to run has taken the machine over.
 const INTRUDER: &str = "#cloud-config\nbootcmd:\n  - [touch, /etc/boot-test/intruder]\n";
 
-/// One machine: a good seed, then seven bad ones, then a newer one beside bad ones and an address of the hypervisor.
+/// One machine: a good seed, then eight bad ones, then a newer one beside bad ones and an address of the hypervisor.
 pub(crate) fn signed(lab: &Lab) -> Result<Option<String>> {
     let mut machine = lab.machine("seeds", Firmware::Bios)?;
     let at = |name: &str| machine.folder.join(name);
@@ -113,6 +113,10 @@ fn bad(folder: &Path) -> Vec<(PathBuf, &'static str)> {
         (make("cluster", Order { key: 2, cluster: "c2", ..newer() }, &|_| ()), "it is of another cluster"),
         (make("oversized", newer(), &swell), "it is oversized: more than 32 MiB"),
         (make("older", Order::good(1), &|_| ()), "it is of an older generation: 1, and generation 2 is installed"),
+        (
+            make("same", Order { instance: 2, ..Order::good(2) }, &|_| ()),
+            "it says something else than what is installed, and both are generation 2",
+        ),
     ]
 }
 

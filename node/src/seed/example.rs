@@ -59,6 +59,8 @@ pub(crate) struct Seed {
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     pub(crate) signer: Signer,
     pub(crate) endorser: Option<Signer>,
+    /// Whether the manifest is written without line ends.
+    pub(crate) compact: bool,
 }
 
 impl Seed {
@@ -82,6 +84,7 @@ impl Seed {
             files: BTreeMap::new(),
             signer: Signer::new(1),
             endorser: None,
+            compact: false,
         };
         for name in DOCUMENTS {
             let bytes = format!("{name} of generation {generation}\n").into_bytes();
@@ -119,7 +122,9 @@ impl Seed {
                 Document { name: (*name).to_owned(), sha256: digest::of(bytes), size: bytes.len() as u64 }
             })
             .collect();
-        let text = serde_json::to_string_pretty(&manifest).unwrap();
+        let text =
+            if self.compact { serde_json::to_string(&manifest) } else { serde_json::to_string_pretty(&manifest) };
+        let text = text.unwrap();
         let mut tree = self.files.clone();
         tree.insert(SIGNATURE.to_owned(), self.signer.sign(NAMESPACE_SEED, text.as_bytes()).into_bytes());
         tree.insert(MANIFEST.to_owned(), text.into_bytes());

@@ -9,6 +9,7 @@ use crate::format::{
     CLUSTER_KEY, DOCUMENTS, ENDORSEMENT, Effect, FILES, MANIFEST, Manifest, NAMESPACE_CLUSTER, NAMESPACE_SEED,
     SIGNATURE, VERSION,
 };
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest manifest.
@@ -146,13 +147,22 @@ fn check_machine(manifest: &Manifest, known: &Known) -> Result<(), String> {
             node.macs.join(", ")
         ));
     }
-    if let Some(installed) = &known.installed
-        && manifest.generation < installed.generation
-    {
-        let (older, newer) = (manifest.generation, installed.generation);
-        return Err(format!("it is of an older generation: {older}, and generation {newer} is installed"));
+    known.installed.as_ref().map_or(Ok(()), |installed| check_generation(manifest, installed))
+}
+
+/// A newer generation may say anything; the same one only the same (every boot with the same volume is that, and going on
+/// after a cut). Two that differ come of two copies of the cluster's record: which of them is newer, nobody can tell.
+fn check_generation(manifest: &Manifest, installed: &Manifest) -> Result<(), String> {
+    let (offered, known) = (manifest.generation, installed.generation);
+    match offered.cmp(&known) {
+        Ordering::Greater => Ok(()),
+        Ordering::Equal if manifest == installed => Ok(()),
+        Ordering::Equal => Err(format!(
+            "it says something else than what is installed, and both are generation {known}: write it again by \
+             `imgbuild seed` with the cluster's own secrets folder and its newest record.json, which raises the generation"
+        )),
+        Ordering::Less => Err(format!("it is of an older generation: {offered}, and generation {known} is installed")),
     }
-    Ok(())
 }
 
 /// What no honest builder writes: so that installing meets nothing unforeseen.

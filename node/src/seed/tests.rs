@@ -31,7 +31,8 @@ fn refusal(tree: &BTreeMap<String, Vec<u8>>, known: &Known) -> String {
 }
 
 fn installed(change: impl Fn(&mut Manifest)) -> Known {
-    let mut manifest = Seed::new(5).manifest;
+    let text = Seed::new(5).tree().remove(MANIFEST).unwrap();
+    let mut manifest: Manifest = serde_json::from_slice(&text).unwrap();
     change(&mut manifest);
     Known { pinned: Some(key(1)), installed: Some(manifest), ..known() }
 }
@@ -75,6 +76,33 @@ fn seeds_that_are_not_for_this_machine_are_refused_with_the_reason() {
         refusal(&plain, &trusting),
         "it is not signed, and this image trusts only clusters that its key has signed"
     );
+}
+
+#[test]
+fn same_generation_is_believed_only_if_it_says_the_same() {
+    let known = installed(|_| ());
+    assert_eq!(refusal(&Seed::new(5).tree(), &known), "accepted");
+    // The same values in other words, such as another imgbuild may write them.
+    let mut reworded = Seed::new(5);
+    reworded.compact = true;
+    assert_ne!(reworded.tree()[MANIFEST], Seed::new(5).tree()[MANIFEST]);
+    assert_eq!(refusal(&reworded.tree(), &known), "accepted");
+    let reason = "it says something else than what is installed, and both are generation 5: write it again by `imgbuild \
+                  seed` with the cluster's own secrets folder and its newest record.json, which raises the generation";
+    let other = |change: &dyn Fn(&mut Seed)| {
+        let mut seed = Seed::new(5);
+        change(&mut seed);
+        let same = refusal(&seed.tree(), &known);
+        seed.manifest.generation = 6;
+        assert_eq!(refusal(&seed.tree(), &known), "accepted", "a newer one may say so");
+        same
+    };
+    assert_eq!(other(&|seed| seed.file("/etc/corosync/corosync.conf", "other", Write::Always, vec![])), reason);
+    assert_eq!(other(&|seed| drop(seed.files.insert("user-data".to_owned(), b"other".to_vec()))), reason);
+    assert_eq!(other(&|seed| seed.manifest.units.clear()), reason);
+    assert_eq!(other(&|seed| seed.manifest.node.roles.push("gateway".to_owned())), reason);
+    // A machine that was never told anything believes either.
+    assert_eq!(refusal(&Seed::new(5).tree(), &self::known()), "accepted");
 }
 
 #[test]

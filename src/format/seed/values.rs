@@ -31,7 +31,8 @@ pub struct Manifest {
     pub cluster: Cluster,
     /// The machine.
     pub node: Node,
-    /// Rises with every change of what this machine is told; a lower one than installed is refused.
+    /// Rises with every change of what this machine is told; a lower one than installed is refused, and
+    /// so is the same one that says something else.
     pub generation: u64,
     /// cloud-init's documents, by name.
     pub documents: Vec<Document>,
