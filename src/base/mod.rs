@@ -5,6 +5,7 @@
 
 pub mod byte_text;
 pub mod digest;
+pub mod durable;
 pub mod epoch;
 pub mod files;
 pub mod firmware;

@@ -4,10 +4,10 @@ use super::hint::hinted;
 use super::interrupt::Hold;
 use super::limits::{SECRET_BYTES, SECRET_FILES};
 use super::secret::{SecretBytes, private};
-use super::{files, files::ListedKind};
+use super::{durable, files, files::ListedKind};
 use anyhow::{Context as _, Result};
 use rustix::fs::FlockOperation;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -81,14 +81,17 @@ pub fn write(folder: &Path, changes: &PrivateFiles, ignored: bool) -> Result<()>
         }
         beside.push((unfinished(&path, bytes.reveal())?, path));
     }
-    // One wait for all of them, where a wait for each would take a second for every hundred.
-    synchronise(folder)?;
+    durable::sync(&beside.iter().map(|(file, _)| file.to_path_buf()).collect::<Vec<_>>())?;
+    let mut folders = BTreeSet::new();
     for (file, path) in beside {
         file.persist(&path).map_err(|error| error.error).with_context(|| format!("writing {}", path.display()))?;
+        folders.extend(path.ancestors().skip(1).take_while(|above| above.starts_with(folder)).map(Path::to_owned));
     }
-    synchronise(folder)?;
-    // The folder's own name.
-    folder.parent().map_or(Ok(()), files::sync_directory)
+    // The deepest first: each names those below it.
+    durable::sync(&folders.into_iter().rev().collect::<Vec<_>>())?;
+    folder.parent().map_or(Ok(()), files::sync_directory)?;
+    durable::sync_names_above(folder);
+    Ok(())
 }
 
 /// Removes a folder with all files below it.
@@ -148,12 +151,6 @@ fn unfinished(path: &Path, bytes: &[u8]) -> Result<TempPath> {
     let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder).with_context(failed)?;
     file.write_all(bytes).with_context(failed)?;
     Ok(file.into_temp_path())
-}
-
-/// Waits until the disk has all that was written.
-fn synchronise(folder: &Path) -> Result<()> {
-    let file = files::open(folder)?;
-    rustix::fs::syncfs(&file).with_context(|| format!("synchronising {}", folder.display()))
 }
 
 /// Removes what writers left that were killed; the caller holds the lock.

@@ -6,7 +6,7 @@
 //! ```
 
 use super::SeedTree;
-use crate::base::files;
+use crate::base::{durable, files};
 use crate::base::interrupt::Hold;
 use crate::base::private::{self, FolderLock};
 use crate::format::Run;
@@ -101,8 +101,7 @@ impl Staging {
     pub fn publish(self) -> Result<PathBuf> {
         let (new, target) = (self.folder.path(), &self.target);
         let putting = || format!("putting {} in place", target.display());
-        // One wait for all files.
-        rustix::fs::syncfs(&files::open(new)?).with_context(putting)?;
+        durable::sync_tree(new, usize::MAX).with_context(putting)?;
         if target.exists() {
             // The old one is now the folder that is gone in the end.
             match rustix::fs::renameat_with(CWD, new, CWD, target, RenameFlags::EXCHANGE) {
@@ -118,6 +117,7 @@ impl Staging {
             fs::rename(new, target).with_context(putting)?;
         }
         target.parent().map_or(Ok(()), files::sync_directory)?;
+        durable::sync_names_above(target);
         Ok(self.target)
     }
 }
