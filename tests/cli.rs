@@ -40,6 +40,11 @@ fn usage_errors_exit_2_and_say_so_on_standard_error() {
         ("boot haproxy --size 20GB", "`20GB` is not a size: write a whole number with a unit"),
         ("boot haproxy --firmware efi", "[possible values: bios, uefi, secure]"),
         ("check --deep", "required arguments were not provided"),
+        ("seed demo --form http", "required arguments were not provided"),
+        (
+            "seed demo --form http --url demo",
+            "error: `demo` is no address that machines could be told\nhint: write where the",
+        ),
         ("lock diff haproxy", "unexpected argument 'haproxy'"),
     ];
     for (line, expected) in cases {

@@ -19,7 +19,7 @@ use imgbuild::format::{fat, iso9660};
 use imgbuild::input::{Sources, load_cluster, load_cluster_file};
 use imgbuild::plan::{ClusterPlan, draw_cluster};
 use imgbuild::secret::{ClusterIdentity, Record};
-use imgbuild::seed::{JUDGES, SeedTree, TemplateText, Writer};
+use imgbuild::seed::{Form, JUDGES, SeedTree, Served, Staging, TemplateText, Writer};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -456,4 +456,102 @@ fn every_judge_has_a_document_of_its_own_and_a_template_that_exists() {
     // Nothing that a program was found for in this file is left out.
     let left: Vec<&str> = CASES.iter().map(|case| case.path).filter(|path| !seen.contains(path)).collect();
     assert!(left.is_empty(), "check --deep does not judge {left:?}");
+}
+
+#[test]
+fn what_is_served_lies_closed_beside_the_seeds_and_holds_no_payload() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let plan = plan("frontends");
+    let identity = ClusterIdentity::example(&plan).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let staging = Staging::begin(home.path(), || {}).unwrap();
+    for tree in first("frontends") {
+        staging.add(&tree, Form::Folder).unwrap();
+        staging.serve(&tree, &Served::new(&identity, &tree.node).unwrap()).unwrap();
+    }
+    staging.close_listing().unwrap();
+    let folder = staging.publish().unwrap();
+    let listed = imgbuild::base::files::list(&folder, 10_000).unwrap();
+    for entry in &listed {
+        let mode = std::fs::metadata(folder.join(&entry.path)).unwrap().permissions().mode() & 0o7777;
+        let expected = if matches!(entry.kind, imgbuild::base::files::ListedKind::Folder) { 0o700 } else { 0o600 };
+        assert_eq!(mode, expected, "{}", entry.path.display());
+    }
+    let names = |below: &Path| -> Vec<String> {
+        let found = listed.iter().filter_map(|entry| entry.path.strip_prefix(below).ok());
+        found.map(|path| path.display().to_string()).filter(|path| !path.is_empty()).collect()
+    };
+    let served = names(Path::new("nocloud.http"));
+    // An empty page keeps servers from listing the rest: five machines' folders with four documents each.
+    assert_eq!(served.len(), 1 + 5 * (1 + 4), "{served:?}");
+    assert_eq!(std::fs::read(folder.join("nocloud.http/index.html")).unwrap(), b"");
+    assert!(!served.iter().any(|path| path.contains("imgbuild") || path.contains("frontend")), "{served:?}");
+}
+
+/// What cloud-init makes of an address: in a network of its own where a web server serves the tree, it is told so as the
+/// kernel's command line or the machine's serial number, and prints what it got.
+const SERVED: &str = r#"
+import functools, http.server, json, logging, os, sys, threading
+from cloudinit import dmi, helpers, sources, util
+from cloudinit.sources import DataSourceNoCloud as nocloud
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_): pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 8080), functools.partial(Quiet, directory=sys.argv[1]))
+threading.Thread(target=server.serve_forever, daemon=True).start()
+kernel = sys.argv[3] == "kernel"
+util.get_cmdline = lambda: "ro quiet " + (sys.argv[2] if kernel else "")
+dmi.read_dmi_data = lambda key: sys.argv[2] if key == "system-serial-number" and not kernel else None
+paths = helpers.Paths({"cloud_dir": "/tmp/served-cloud", "run_dir": "/tmp/served-run"})
+source = nocloud.DataSourceNoCloudNet({}, None, paths)
+got = source._get_data()
+print(json.dumps({"got": bool(got), "id": source.metadata.get("instance-id") if got else None,
+                  "user": str(source.userdata_raw or "") if got else None,
+                  "network": bool(source._network_config) if got else None}))
+"#;
+
+#[test]
+fn plain_cloud_init_reads_what_is_served_and_another_path_gives_nothing() {
+    let plan = plan("frontends");
+    let identity = ClusterIdentity::example(&plan).unwrap();
+    let tree = &first("frontends")[1];
+    let served = Served::new(&identity, &tree.node).unwrap();
+    assert_eq!(served, Served::new(&identity, &tree.node).unwrap());
+    assert_ne!(served, Served::new(&identity, "gateway").unwrap());
+    assert_eq!(served.path.len(), 32);
+    let argument = served.argument("http://127.0.0.1:8080/demo/");
+    assert_eq!(argument, format!("ds=nocloud;s=http://127.0.0.1:8080/demo/{}/", served.path));
+    let files = served.files(tree);
+    let names: Vec<&str> = files.iter().map(|(path, _)| path.strip_prefix(&served.path).unwrap()).collect();
+    assert_eq!(names, ["/meta-data", "/network-config", "/user-data", "/vendor-data"]);
+    for suite in ["trixie", "bookworm"] {
+        let Some(root) = root(suite) else { continue };
+        let folder = tempfile::Builder::new().prefix("served-").tempdir_in(root.join("tmp")).unwrap();
+        for (path, bytes) in &files {
+            let path = folder.path().join("demo").join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+        let inside = Path::new("/tmp").join(folder.path().file_name().unwrap());
+        let ask = |argument: &str, way: &str| {
+            let script = "ip link set lo up; exec chroot \"$@\"";
+            let run = Run::new("unshare").args(["--net", "sh", "-c", script, "sh"]).arg(&root);
+            let run = run.args(["python3", "-c", SERVED]).arg(&inside).args([argument, way]);
+            let output = run.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            let last = said.lines().last().unwrap_or_default().to_owned();
+            (last, format!("{said}{}", String::from_utf8_lossy(&output.stderr)))
+        };
+        let meta = String::from_utf8(tree.files["meta-data"].content.bytes().to_vec()).unwrap();
+        for way in ["kernel", "serial"] {
+            let (got, said) = ask(&argument, way);
+            let got: serde_json::Value = serde_json::from_str(&got).unwrap_or_else(|_| panic!("{suite}: {said}"));
+            assert_eq!(got["got"], true, "{suite}: {said}");
+            assert!(meta.contains(got["id"].as_str().unwrap()), "{suite}: {got}");
+            assert!(got["user"].as_str().unwrap().contains("ssh_pwauth: false"), "{suite}: {got}");
+            // Older ones ask for no network-config over HTTP.
+            assert_eq!(got["network"], suite == "trixie", "{suite}: {got}");
+        }
+        let (got, said) = ask(&argument.replace(&served.path, &"0".repeat(32)), "kernel");
+        assert!(!got.contains("\"got\": true"), "{suite}: {said}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::meant::{self, Command, Request, Settings};
 use super::typed::{self, Typed, Verb};
+use super::typed_seed::SeedForm;
 use crate::base::hint::hinted;
 use crate::base::secret::Secret;
 use anyhow::{Context as _, Result};
@@ -107,9 +108,10 @@ pub fn lower(typed: Typed, around: &Surroundings) -> Result<Meant> {
             access: access(&seed.access, &here, around),
             cluster: seed.cluster,
             form: match seed.form {
-                typed::SeedForm::Iso => meant::SeedForm::Iso,
-                typed::SeedForm::Vfat => meant::SeedForm::Vfat,
-                typed::SeedForm::Folder => meant::SeedForm::Folder,
+                SeedForm::Iso => meant::SeedForm::Iso,
+                SeedForm::Vfat => meant::SeedForm::Vfat,
+                SeedForm::Folder => meant::SeedForm::Folder,
+                SeedForm::Http => meant::SeedForm::Http(served(seed.url.as_deref().unwrap_or_default())?),
             },
         }),
         Verb::Check { cluster, deep, selection: chosen } => {
@@ -186,6 +188,23 @@ fn secrets(typed: typed::Secrets, here: &dyn Fn(&Path) -> PathBuf, around: &Surr
         }
     };
     meant::Secrets { cluster: of.cluster, access: access(&of.access, here, around), verb }
+}
+
+/// Where seeds are served: an address that survives a kernel's command line, and that cloud-init leaves as it is.
+fn served(url: &str) -> Result<String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let clean = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]".contains(c);
+    match rest {
+        Some(rest)
+            if !rest.starts_with(['/', ':']) && !rest.is_empty() && rest.chars().all(clean) && !rest.contains("__") =>
+        {
+            Ok(format!("{}/", url.trim_end_matches('/')))
+        }
+        _ => Err(hinted(
+            format!("`{url}` is no address that machines could be told"),
+            "write where the folder is served, such as https://seeds.example.org/demo/: letters, digits and -._~:/ alone",
+        )),
+    }
 }
 
 /// How secrets are opened: the identity that is given, else the one in the user's configuration.
@@ -326,6 +345,35 @@ mod tests {
         assert_eq!(role.formats, [meant::Format::Qcow2]);
         assert_eq!(role.compression, meant::Compression::Zstd);
         assert_eq!(role.selection.recipe, None);
+    }
+
+    #[test]
+    fn seeds_are_served_at_an_address_that_a_kernels_command_line_can_hold() {
+        let form = |url: &str| match meant(&format!("seed demo --form http --url {url}"), &[]) {
+            Ok(Meant::Order(request)) => match request.command {
+                Command::Seed(seed) => Ok(seed.form),
+                _ => panic!(),
+            },
+            Ok(_) => panic!(),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        let good = Ok(meant::SeedForm::Http("https://seeds.example.org:8443/demo/".to_owned()));
+        assert_eq!(form("https://seeds.example.org:8443/demo"), good);
+        assert_eq!(form("https://seeds.example.org:8443/demo//"), good);
+        for bad in [
+            "seeds.example.org",
+            "ftp://seeds.example.org/",
+            "https:///demo",
+            "https://:80/",
+            "http://user:word@host/",
+            "http://host/a;b",
+            "http://host/%s",
+            "http://host/?a=b",
+            "http://host/__dmi.system-uuid__/",
+            "http://host/a'b",
+        ] {
+            assert_eq!(form(bad), Err(format!("`{bad}` is no address that machines could be told")));
+        }
     }
 
     #[test]

@@ -378,7 +378,7 @@ pub struct Seed {
 }
 
 /// What a seed is written as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SeedForm {
     /// ISO 9660.
     Iso,
@@ -386,4 +386,6 @@ pub enum SeedForm {
     Vfat,
     /// Nothing beside the folder.
     Folder,
+    /// A tree that is served at this address, which ends with `/`.
+    Http(String),
 }

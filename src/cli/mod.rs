@@ -14,6 +14,7 @@ pub mod progress;
 pub mod show;
 pub mod typed;
 mod typed_lab;
+mod typed_seed;
 
 use crate::base::hint::Remedy as _;
 use crate::base::interrupt::{self, Hold, Interrupted};

@@ -111,7 +111,11 @@ pub enum Verb {
     /// Seeds go to out/clusters/CLUSTER/seeds: NODE.iso for the machine (its volume `cidata`), and NODE/ with the same files
     /// to read. They hold the machines' secrets and are readable to you alone. Written again, they are the same to the
     /// byte; a machine's generation rises when what it is told has changed.
-    Seed(Seed),
+    ///
+    /// `--form http` writes a folder `nocloud.http` beside them that any web server can serve as it is, and prints what each
+    /// machine's kernel argument or SMBIOS serial number must be. Plain cloud-init images read it. Images of imgbuild do not,
+    /// whether they trust a key or not: a verified seed comes from a volume alone, before there is any network.
+    Seed(super::typed_seed::Seed),
     /// Check every input, or a cluster with all that it names
     Check {
         /// A cluster: its folder below seeds/, or a path [default: every document there is]
@@ -278,30 +282,6 @@ pub struct Role {
     /// When a root cannot be assembled, a shell in it as it stands then
     #[arg(long, env = "IMGBUILD_DEBUG_SHELL", hide_env_values = true, help_heading = "Results")]
     pub debug_shell: bool,
-}
-
-/// `imgbuild seed`.
-#[derive(Args, Debug)]
-pub struct Seed {
-    /// The cluster: its folder below seeds/, or a path
-    pub cluster: String,
-    /// What each seed is written as, beside the folder with its files
-    #[arg(long, value_name = "FORM", default_value = "iso", env = "IMGBUILD_FORM", hide_env_values = true)]
-    pub form: SeedForm,
-    /// How its secrets are opened.
-    #[command(flatten)]
-    pub access: Access,
-}
-
-/// What a seed is written as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SeedForm {
-    /// ISO 9660, for a CD drive or a disk
-    Iso,
-    /// FAT32, for a disk or a memory stick
-    Vfat,
-    /// Nothing but the folder
-    Folder,
 }
 
 /// An image format.

@@ -10,9 +10,10 @@ use crate::cli::outcome::{Failure, Outcome};
 use crate::input;
 use crate::plan::{ClusterPlan, NodePlan};
 use crate::secret::Record;
-use crate::seed::{Form, Staging, TemplateText, Writer};
+use crate::seed::{Form, SERVED, Served, Staging, TemplateText, Writer};
 use anyhow::Result;
 use serde::Serialize;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -27,6 +28,9 @@ struct Told {
     #[serde(skip_serializing_if = "Option::is_none")]
     volume: Option<PathBuf>,
     folder: PathBuf,
+    /// With `--form http`: the machine's kernel argument, or its SMBIOS serial number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nocloud: Option<String>,
 }
 
 /// Writes all seeds of a cluster, or none.
@@ -41,39 +45,53 @@ pub(super) fn run(settings: &Settings, order: &Seed, progress: &dyn Progress) ->
     let told = {
         let phase = progress.phase("seed", plan.nodes.len() as u64, Unit::Items);
         let shared = Mutex::new(&mut kept.record);
-        let (writer, staging, phase, shared) = (&writer, &staging, &phase, &shared);
-        parallel::map_on(settings.jobs.get(), &plan.nodes, move |node| -> Result<u64> {
+        let (writer, staging, phase, shared, identity) = (&writer, &staging, &phase, &shared, &kept.identity);
+        parallel::map_on(settings.jobs.get(), &plan.nodes, move |node| -> Result<(u64, Option<String>)> {
             let draft = writer.draft(node)?;
             let digest = draft.digest();
             let generation = shared.lock().unwrap_or_else(PoisonError::into_inner).generation(&node.name, digest);
-            staging.add(&writer.finish(draft, generation)?, form(order.form))?;
+            let tree = writer.finish(draft, generation)?;
+            staging.add(&tree, form(&order.form))?;
+            let nocloud = match &order.form {
+                SeedForm::Http(base) => {
+                    let served = Served::new(identity, &node.name)?;
+                    staging.serve(&tree, &served)?;
+                    Some(served.argument(base))
+                }
+                _ => None,
+            };
             phase.advance(1);
-            Ok(generation)
+            Ok((generation, nocloud))
         })?
     };
+    if matches!(order.form, SeedForm::Http(_)) {
+        staging.close_listing()?;
+    }
     // First the record: a generation that was given out is never given to something else.
     if kept.record != before {
         kept.told()?;
     }
     let folder = staging.publish()?;
-    let told: Vec<Told> = plan
-        .nodes
-        .iter()
-        .zip(told)
-        .map(|(node, generation)| tell(node, generation, &before, &folder, order.form))
-        .collect();
-    Ok(Outcome::new(picture(&plan, &told, &folder), &told))
+    let told: Vec<Told> =
+        plan.nodes.iter().zip(told).map(|(node, told)| tell(node, told, &before, &folder, &order.form)).collect();
+    Ok(Outcome::new(picture(&plan, &told, &folder, &order.form), &told))
 }
 
-fn form(form: SeedForm) -> Form {
+fn form(form: &SeedForm) -> Form {
     match form {
         SeedForm::Iso => Form::Iso,
         SeedForm::Vfat => Form::Vfat,
-        SeedForm::Folder => Form::Folder,
+        SeedForm::Folder | SeedForm::Http(_) => Form::Folder,
     }
 }
 
-fn tell(node: &NodePlan, generation: u64, before: &Record, folder: &Path, form: SeedForm) -> Told {
+fn tell(
+    node: &NodePlan,
+    (generation, nocloud): (u64, Option<String>),
+    before: &Record,
+    folder: &Path,
+    form: &SeedForm,
+) -> Told {
     let volume = |extension: &str| folder.join(format!("{}.{extension}", node.name));
     Told {
         node: node.name.clone(),
@@ -83,13 +101,14 @@ fn tell(node: &NodePlan, generation: u64, before: &Record, folder: &Path, form: 
         volume: match form {
             SeedForm::Iso => Some(volume("iso")),
             SeedForm::Vfat => Some(volume("img")),
-            SeedForm::Folder => None,
+            SeedForm::Folder | SeedForm::Http(_) => None,
         },
         folder: folder.join(&node.name),
+        nocloud,
     }
 }
 
-fn picture(plan: &ClusterPlan, told: &[Told], folder: &Path) -> String {
+fn picture(plan: &ClusterPlan, told: &[Told], folder: &Path, form: &SeedForm) -> String {
     let mut text = format!("{}: {} in {}\n", plan.name, counted(told.len(), "seed"), folder.display());
     let rows: Vec<Vec<String>> = told
         .iter()
@@ -103,6 +122,17 @@ fn picture(plan: &ClusterPlan, told: &[Told], folder: &Path) -> String {
         })
         .collect();
     table(&mut text, "machines", &rows);
+    if let SeedForm::Http(base) = form {
+        let _ = writeln!(
+            text,
+            "  serve {} as {base}, and nothing else of {}",
+            folder.join(SERVED).display(),
+            folder.display()
+        );
+        let row = |told: &Told| Some(vec![told.node.clone(), format!("'{}'", told.nocloud.as_ref()?)]);
+        let rows: Vec<Vec<String>> = told.iter().filter_map(row).collect();
+        table(&mut text, "kernel argument or SMBIOS serial number, for plain cloud-init images", &rows);
+    }
     text
 }
 

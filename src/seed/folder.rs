@@ -3,12 +3,13 @@
 //! ```text
 //! out/clusters/<cluster>/seeds/<node>.iso   0600
 //! out/clusters/<cluster>/seeds/<node>/      0700, the same files to read
+//! out/clusters/<cluster>/seeds/nocloud.http/   0700, what a web server may serve, if that was asked for
 //! ```
 
-use super::SeedTree;
-use crate::base::{durable, files};
+use super::{SERVED, SeedTree, Served};
 use crate::base::interrupt::Hold;
 use crate::base::private::{self, FolderLock};
+use crate::base::{durable, files};
 use crate::format::Run;
 use anyhow::{Context as _, Result};
 use rustix::fs::{CWD, RenameFlags};
@@ -70,12 +71,7 @@ impl Staging {
     pub fn add(&self, tree: &SeedTree, form: Form) -> Result<()> {
         let root = self.folder.path().join(&tree.node);
         for (path, file) in &tree.files {
-            let target = root.join(path);
-            if let Some(parent) = target.parent() {
-                let made = DirBuilder::new().recursive(true).mode(0o700).create(parent);
-                made.with_context(|| format!("creating {}", parent.display()))?;
-            }
-            private_file(&target, file.mode)?.write_all(file.content.bytes()).with_context(|| writing(&target))?;
+            put(&root.join(path), file.mode, file.content.bytes())?;
         }
         let volume = |extension: &str| self.folder.path().join(format!("{}.{extension}", tree.node));
         match form {
@@ -92,6 +88,23 @@ impl Staging {
             }
             Form::Folder => Ok(()),
         }
+    }
+
+    /// Adds what is served of one machine's seed.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn serve(&self, tree: &SeedTree, served: &Served) -> Result<()> {
+        let root = self.folder.path().join(SERVED);
+        served.files(tree).into_iter().try_for_each(|(path, bytes)| put(&root.join(path), 0o600, bytes))
+    }
+
+    /// Keeps servers from listing what is served.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn close_listing(&self) -> Result<()> {
+        put(&self.folder.path().join(SERVED).join("index.html"), 0o600, b"")
     }
 
     /// Puts the folder in the place of the old one, which goes with all that is no longer in the plan. Gives its path.
@@ -120,6 +133,15 @@ impl Staging {
         durable::sync_names_above(target);
         Ok(self.target)
     }
+}
+
+/// A new file, and the folders above it.
+fn put(target: &Path, mode: u32, bytes: &[u8]) -> Result<()> {
+    if let Some(parent) = target.parent() {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(parent);
+        made.with_context(|| format!("creating {}", parent.display()))?;
+    }
+    private_file(target, mode)?.write_all(bytes).with_context(|| writing(target))
 }
 
 fn private_file(path: &Path, mode: u32) -> Result<File> {

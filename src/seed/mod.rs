@@ -9,6 +9,7 @@
 //! Draft        everything but the generation, whose digest says whether anything changed
 //! SeedTree     path to bytes: a folder, or the volume `cidata` as ISO 9660 or FAT (tree.rs)
 //! JUDGES       the programs that read documents, and how they are asked beforehand (judges.rs)
+//! Served       cloud-init's documents for a web server, at a path that only its machine is told (served.rs)
 //! Staging      all seeds of a cluster, put in place together (folder.rs)
 //! ```
 //!
@@ -25,6 +26,7 @@ mod judges;
 mod keepalived;
 mod pacemaker;
 mod payload;
+mod served;
 mod shared;
 mod template;
 mod tree;
@@ -36,6 +38,7 @@ mod tests;
 pub use content::Content;
 pub use folder::{Form, Staging};
 pub use judges::{How, JUDGES, Judge, UNABLE};
+pub use served::{SERVED, Served};
 pub use template::{TemplateText, Templates};
 pub use tree::{SeedFile, SeedTree};
 pub use write::{Draft, Writer};
