@@ -109,6 +109,12 @@ pub const DEB_NAMES_BYTES: usize = 256 << 20;
 pub const TAR_EXTENSION_BYTES: u64 = MIB;
 /// What one decoder inside a `.deb` may allocate (xz -9 needs 65 MiB, zstd --ultra 22 needs 128 MiB).
 pub const DEB_DECODER_MEMORY_BYTES: u64 = 160 * MIB;
+/// A kernel module as its package has it, compressed: the largest of Debian's have 5 MB.
+pub const KERNEL_MODULE_PACKED_BYTES: u64 = 64 * MIB;
+/// A kernel module, in memory for each processor: the largest of Debian's have 30 MB.
+pub const KERNEL_MODULE_BYTES: u64 = 128 * MIB;
+/// One of the files that `depmod` makes: Debian's have up to 2 MB.
+pub const KERNEL_INDEX_BYTES: u64 = 256 * MIB;
 /// What a pinned download may unpack to.
 pub const ARCHIVE_BYTES: u64 = 16 * GIB;
 /// Members of a pinned download.

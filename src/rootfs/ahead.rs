@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! dpkg --configure -a   ##########################
-//! depmod                #########
+//! depmod                ##                                over modules that were decompressed before (see modules.rs)
 //! systemd-hwdb          ###
-//! mkinitramfs                    ###############          kept outside of the root until all is configured
+//! mkinitramfs             ###############                 kept outside of the root until all is configured
 //! py3compile               #   ##    #  #  ####  ##       as scripts ask for it
+//! update-ca-certificates                            ###   when no script runs any more
 //! ```
 //!
 //! Scripts see none of it before they would have: what they could see is kept aside, and what lies in the root
@@ -17,6 +18,7 @@ use super::database::FOLDER;
 use super::deferred::{Deferred, INSIDE};
 use super::inputs::Inputs;
 use super::layers::INITRAMFS_INPUTS;
+use super::modules::{self, Decompressed, Modules};
 use super::root::Root;
 use super::scripts;
 use crate::base::epoch::Epoch;
@@ -37,6 +39,17 @@ const HARDWARE_INPUTS: [&str; 2] = ["etc/udev/hwdb.d", "usr/lib/udev/hwdb.d"];
 const HARDWARE: [&str; 3] = ["systemd-hwdb", "--usr", "update"];
 /// What `mkinitramfs` reads beside what a role may not change without its being made again.
 const LIBRARY_INPUTS: [&str; 2] = ["etc/ld.so.conf", "etc/ld.so.conf.d"];
+/// Has the program that makes initial ramdisks, and writes its settings when it is configured.
+const INITRAMFS_PACKAGE: &str = "initramfs-tools";
+/// Makes the store of certificates.
+const CERTIFICATES: &str = "update-ca-certificates";
+/// What it reads.
+const CERTIFICATES_INPUTS: [&str; 4] = [
+    "etc/ca-certificates.conf",
+    "etc/ca-certificates/update.d",
+    "usr/local/share/ca-certificates",
+    "usr/share/ca-certificates",
+];
 /// Compiles Python files; its command lines name a package or a folder.
 const PYTHON: &str = "py3compile";
 
@@ -44,6 +57,8 @@ const PYTHON: &str = "py3compile";
 pub(super) struct Wanted<'w> {
     /// Kernels that are new.
     pub(super) kernels: &'w [Kernel],
+    /// Their modules, on their way.
+    pub(super) modules: Option<Modules>,
     /// Whether documents leave Python files alone.
     pub(super) python: bool,
 }
@@ -81,26 +96,31 @@ impl Done {
     }
 }
 
-/// Runs `configure`, which tells by its argument whenever a package is done, and beside it what can be done already.
+/// Runs `configure`, which tells by its argument which package it begins with, and beside it what can be done already.
 pub(super) fn beside(
     deferred: &Deferred,
     root: &Root,
-    wanted: &Wanted<'_>,
+    wanted: Wanted<'_>,
     epoch: Epoch,
     progress: &dyn Progress,
-    configure: impl FnOnce(&mut dyn FnMut()) -> Result<()>,
+    configure: impl FnOnce(&mut dyn FnMut(&str)) -> Result<()>,
 ) -> Result<Done> {
     let updates = deferred.folder().join("updates");
     fs::create_dir_all(&updates).with_context(|| format!("creating {}", updates.display()))?;
     let work = Work { deferred, root, epoch, progress, updates, done: Mutex::default() };
     let (tell, told) = channel();
+    let (tell_kernels, told_kernels) = channel();
     let at = &work;
     std::thread::scope(|scope| -> Result<()> {
-        let kernels = scope.spawn(|| at.kernels(wanted.kernels));
+        let kernels = scope.spawn(move || at.kernels(wanted.kernels, wanted.modules, &told_kernels));
         let python = wanted.python.then(|| scope.spawn(move || at.python(&told)));
-        // Nobody listens where nothing is compiled.
-        let configured = configure(&mut || tell.send(()).unwrap_or_default());
-        drop(tell);
+        // Nobody listens where nothing is to be done.
+        let configured = configure(&mut |package| {
+            tell.send(()).unwrap_or_default();
+            tell_kernels.send(package.to_owned()).unwrap_or_default();
+        });
+        drop((tell, tell_kernels));
+        let configured = configured.and_then(|()| at.certificates());
         let join = |thread: std::thread::ScopedJoinHandle<'_, Result<()>>| {
             thread.join().map_err(|_| anyhow!("a thread ended before its work was done"))?
         };
@@ -142,13 +162,26 @@ impl Work<'_> {
     fn line(&self, line: &[&str], inputs: &[&'static str]) -> Result<()> {
         let before = Inputs::take(self.root, inputs)?;
         self.run(&self.command(line[0]).args(&line[1..]))?;
-        let words = line.iter().map(|word| (*word).to_owned()).collect();
-        self.done().lines.insert(words, (inputs.to_vec(), before));
+        self.remember(line, inputs, before);
         Ok(())
     }
 
+    fn remember(&self, line: &[&str], inputs: &[&'static str], before: Inputs) {
+        let words = line.iter().map(|word| (*word).to_owned()).collect();
+        self.done().lines.insert(words, (inputs.to_vec(), before));
+    }
+
+    /// Makes the store of certificates that a script asked for.
+    fn certificates(&self) -> Result<()> {
+        let asked = self.deferred.asked()?;
+        let Some(line) = certificates(&asked) else { return Ok(()) };
+        let phase = self.progress.phase("finish", 0, Unit::Items);
+        phase.item(1, CERTIFICATES);
+        self.line(&line.iter().map(String::as_str).collect::<Vec<&str>>(), &CERTIFICATES_INPUTS)
+    }
+
     /// All that belongs to kernels.
-    fn kernels(&self, kernels: &[Kernel]) -> Result<()> {
+    fn kernels(&self, kernels: &[Kernel], modules: Option<Modules>, begun: &Receiver<String>) -> Result<()> {
         let there = |path: &str| Ok::<_, anyhow::Error>(self.root.find(path.as_bytes())?.is_some());
         if kernels.is_empty() || !there("usr/sbin/depmod")? {
             return Ok(());
@@ -166,18 +199,38 @@ impl Work<'_> {
         };
         std::thread::scope(|scope| -> Result<()> {
             let hardware = scope.spawn(hardware);
+            let modules = modules.map(Modules::finish).transpose();
+            let modules = modules.unwrap_or_else(|error| {
+                // depmod finds it out, or does not mind.
+                self.progress.log(format!("not decompressed ahead: {error:#}"));
+                None
+            });
             for kernel in kernels {
                 phase.item(1, "depmod");
-                self.line(&["depmod", &kernel.version], &MODULES_INPUTS)?;
+                self.depmod(&kernel.version, modules.as_ref())?;
             }
             hardware.join().map_err(|_| anyhow!("a thread ended before its work was done"))?
         })?;
         if there("usr/sbin/mkinitramfs")? && there("usr/sbin/update-initramfs")? {
+            wait_beyond(INITRAMFS_PACKAGE, begun);
             for kernel in kernels {
                 phase.item(1, format!("initramfs {}", kernel.version));
                 self.initramfs(kernel)?;
             }
         }
+        Ok(())
+    }
+
+    fn depmod(&self, version: &str, modules: Option<&Decompressed>) -> Result<()> {
+        let before = Inputs::take(self.root, &MODULES_INPUTS)?;
+        let command = self.command("depmod").arg(version);
+        if let Some(folder) = modules.and_then(|modules| modules.of(version, &before)) {
+            self.run(&command.bind(&folder, format!("/usr/lib/modules/{version}"), Access::ReadWrite))?;
+            modules::hand_over(&folder, self.root, version)?;
+        } else {
+            self.run(&command)?;
+        }
+        self.remember(&["depmod", version], &MODULES_INPUTS, before);
         Ok(())
     }
 
@@ -217,6 +270,20 @@ impl Work<'_> {
     }
 }
 
+/// Waits until another package is begun after this one, or none is begun any more.
+fn wait_beyond(package: &str, begun: &Receiver<String>) {
+    let name = |begun: &String| begun.split(':').next() == Some(package);
+    if begun.iter().any(|begun| name(&begun)) {
+        drop(begun.recv());
+    }
+}
+
+/// Of the command lines asked for the one that makes the store of certificates: from nothing, if any would.
+pub(super) fn certificates(asked: &BTreeSet<Vec<String>>) -> Option<&Vec<String>> {
+    let of_all = || asked.iter().filter(|line| line[0] == CERTIFICATES);
+    of_all().find(|line| line.iter().any(|word| word == "--fresh" || word == "-f")).or(of_all().next())
+}
+
 /// Command lines one after the other, each of which must succeed.
 fn script(lines: &[&Vec<String>]) -> String {
     lines.iter().map(|line| format!("{} || exit 1\n", quoted(line))).collect()
@@ -231,6 +298,18 @@ pub(super) fn quoted(line: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn waiting_ends_behind_the_package_or_with_the_last() {
+        let (tell, told) = channel();
+        for begun in ["initramfs-tools-core", "initramfs-tools:amd64", "lvm2", "sudo"] {
+            tell.send(begun.to_owned()).unwrap();
+        }
+        wait_beyond("initramfs-tools", &told);
+        assert_eq!(told.try_recv().as_deref(), Ok("sudo"));
+        drop(tell);
+        wait_beyond("initramfs-tools", &told);
+    }
 
     #[test]
     fn words_reach_the_shell_as_they_are() {

@@ -99,6 +99,14 @@ impl Deferred {
         &self.folder
     }
 
+    /// A place of this layer's own that scripts are not shown.
+    pub(super) fn aside(&self, name: &str) -> PathBuf {
+        let mut path = self.folder.clone().into_os_string();
+        path.push("-");
+        path.push(name);
+        path.into()
+    }
+
     /// The command lines asked for, each once; one that is just being written does not count yet.
     pub(super) fn asked(&self) -> Result<BTreeSet<Vec<String>>> {
         let path = self.folder.join("asked");
@@ -120,10 +128,10 @@ impl Deferred {
     pub(super) fn beside(
         &self,
         root: &Root,
-        wanted: &ahead::Wanted<'_>,
+        wanted: ahead::Wanted<'_>,
         epoch: Epoch,
         progress: &dyn Progress,
-        configure: impl FnOnce(&mut dyn FnMut()) -> Result<()>,
+        configure: impl FnOnce(&mut dyn FnMut(&str)) -> Result<()>,
     ) -> Result<()> {
         let done = ahead::beside(self, root, wanted, epoch, progress, configure)?;
         *self.done.lock().unwrap_or_else(PoisonError::into_inner) = done;
@@ -174,9 +182,7 @@ impl Deferred {
             for line in of("journalctl") {
                 work.line(line)?;
             }
-            let certificates = of("update-ca-certificates");
-            let fresh = certificates.iter().find(|line| line.iter().any(|word| word == "--fresh" || word == "-f"));
-            if let Some(line) = fresh.or(certificates.first()) {
+            if let Some(line) = ahead::certificates(&asked) {
                 work.line(line)?;
             }
             work.side_by_side(&of("py3compile"))

@@ -38,6 +38,14 @@ impl Inputs {
         Ok(Self(found))
     }
 
+    /// Paths that are compared by what the disk says of them, with the lengths that it says.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().filter_map(|(path, state)| match state {
+            State::Seen(_, length, ..) => Some((path.as_str(), u64::try_from(*length).ok()?)),
+            State::Folder(_) | State::Contents(..) => None,
+        })
+    }
+
     /// A path that is not as it was.
     pub(super) fn difference<'i>(&'i self, later: &'i Self) -> Option<&'i str> {
         let paths = self.0.keys().chain(later.0.keys());

@@ -5,6 +5,7 @@ use super::ahead::Wanted;
 use super::database;
 use super::deferred::Deferred;
 use super::incoming::{Incoming, Order};
+use super::modules::Modules;
 use super::root::Root;
 use super::scripts;
 use super::unpack::{Listing, Unpacker};
@@ -71,9 +72,10 @@ pub(super) fn install(
     let phase_configure = |phase: &crate::base::progress::Phase<'_>, name: &str| phase.item(1, name);
     let first: Vec<&Incoming> = bootstrap.iter().map(|at| &order.packages[*at]).collect();
     let configuring = progress.phase("configure", files.len() as u64, Unit::Packages);
+    let modules = if fresh { Some(Modules::begin(deferred.aside("modules"))?) } else { None };
     if !late.is_empty() {
         std::thread::scope(|scope| -> Result<()> {
-            let decompressed = scope.spawn(|| unpacker.decompress(&late, deferred.folder()));
+            let decompressed = scope.spawn(|| unpacker.decompress(&late, deferred.folder(), modules.as_ref()));
             scripts::preinst(root, &first, epoch, deferred, progress)?;
             if !first.is_empty() {
                 let mut advance = |name: &str| phase_configure(&configuring, name);
@@ -94,11 +96,11 @@ pub(super) fn install(
         boot_files::describe_root_to_initramfs(root)?;
         overlay::lay_initramfs(root, layer)?;
     }
-    let wanted = Wanted { kernels: &kernels, python: !overlay::may_change_python(layer) };
-    deferred.beside(root, &wanted, epoch, progress, |tell| {
+    let wanted = Wanted { kernels: &kernels, modules, python: !overlay::may_change_python(layer) };
+    deferred.beside(root, wanted, epoch, progress, |tell| {
         let mut advance = |name: &str| {
             phase_configure(&configuring, name);
-            tell();
+            tell(name);
         };
         scripts::configure(root, &[], epoch, deferred, &mut advance, progress)
     })?;

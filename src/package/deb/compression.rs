@@ -30,11 +30,10 @@ impl Compression {
     }
 
     /// A decoder over `input` that fails after `limit` bytes of output.
-    pub(in crate::package) fn decoder(
-        self,
-        input: impl Read + Send + 'static,
-        limit: u64,
-    ) -> io::Result<Box<dyn Read + Send + 'static>> {
+    ///
+    /// # Errors
+    /// When the decoder cannot be made; whatever is wrong with the input shows when it is read.
+    pub fn decoder(self, input: impl Read + Send + 'static, limit: u64) -> io::Result<Box<dyn Read + Send + 'static>> {
         let input = BufReader::with_capacity(64 << 10, input);
         Ok(match self {
             Self::None => Box::new(Limited::new(input, limit)),

@@ -12,6 +12,7 @@ pub(super) use rules::{Diversions, StatOverrides};
 
 use super::accounts::Owners;
 use super::incoming::{Incoming, Order};
+use super::modules::Modules;
 use super::root::{Root, found, shown};
 use crate::base::epoch::Epoch;
 use crate::base::progress::Phase;
@@ -21,7 +22,7 @@ use claims::{Claims, Conflict};
 use rustix::fs::{self as sys, AtFlags, FileType, Mode, Timespec, Timestamps};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek as _, copy};
+use std::io::{BufReader, Read, Seek as _, Write as _, copy};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -120,8 +121,9 @@ impl<'a> Unpacker<'a> {
     }
 
     /// Decompresses these packages, the longest first, into nameless files of a folder, so that their wave has little
-    /// left to do: one of them (the kernel) takes longer than all others together, and one thread unpacks it.
-    pub(super) fn decompress(&self, members: &[usize], folder: &Path) -> Result<()> {
+    /// left to do: one of them (the kernel) takes longer than all others together, and one thread unpacks it. What passes
+    /// by is shown to `modules`.
+    pub(super) fn decompress(&self, members: &[usize], folder: &Path, modules: Option<&Modules>) -> Result<()> {
         let mut members = members.to_vec();
         members.retain(|at| self.order.packages[*at].deb.data_length() >= WORTH_DECOMPRESSING);
         members.sort_by_key(|at| (std::cmp::Reverse(self.order.packages[*at].deb.data_length()), *at));
@@ -129,9 +131,15 @@ impl<'a> Unpacker<'a> {
             let package = &self.order.packages[at];
             let unpacking = || format!("unpacking {} {}", package.pin.name, package.pin.version);
             let mut file = tempfile::tempfile_in(folder).context("making a file").with_context(unpacking)?;
-            copy(&mut package.deb.data().with_context(unpacking)?, &mut file)
-                .context("reading data.tar")
-                .with_context(unpacking)?;
+            let mut data = package.deb.data().with_context(unpacking)?;
+            if let Some(modules) = modules {
+                let mut members = Members::new(Copied { from: data, to: &mut file });
+                while let Some(member) = members.member().context("reading data.tar").with_context(unpacking)? {
+                    modules.member(&member, &mut members).with_context(unpacking)?;
+                }
+            } else {
+                copy(&mut data, &mut file).context("reading data.tar").with_context(unpacking)?;
+            }
             file.rewind().context("returning to a file's beginning").with_context(unpacking)?;
             self.plain.lock().unwrap_or_else(PoisonError::into_inner).insert(at, file);
         }
@@ -247,6 +255,20 @@ impl<'a> Unpacker<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// Reads, and leaves a copy of all that was read.
+struct Copied<'f, R> {
+    from: R,
+    to: &'f mut File,
+}
+
+impl<R: Read> Read for Copied<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let taken = self.from.read(buffer)?;
+        self.to.write_all(&buffer[..taken])?;
+        Ok(taken)
     }
 }
 
