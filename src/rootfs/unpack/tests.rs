@@ -331,7 +331,9 @@ fn what_was_decompressed_ahead_is_unpacked_as_ever_and_damage_is_told() {
     let order = Order::open(&[whole, cut.clone()]).unwrap();
     let (root, installed) = (fixture.root(), Installed::default());
     let mut unpacker = Unpacker::new(&root, &order, &installed, Epoch(2_000_000_000));
-    unpacker.decompress(&[0, 1], fixture.debs()).unwrap();
+    let modules = Modules::begin(fixture.debs().join("modules")).unwrap();
+    unpacker.decompress(&[0], fixture.debs(), None).unwrap();
+    unpacker.decompress(&[1], fixture.debs(), Some(&modules)).unwrap();
     let progress: &dyn Progress = &Silent;
     unpacker.wave(&[0, 1], Owners::default(), &progress.phase("unpack", 2, Unit::Packages)).unwrap();
     assert_eq!(std::fs::read_to_string(fixture.at("a")).unwrap(), long);
@@ -341,6 +343,6 @@ fn what_was_decompressed_ahead_is_unpacked_as_ever_and_damage_is_told() {
     let order = Order::open(std::slice::from_ref(&cut)).unwrap();
     std::fs::OpenOptions::new().write(true).open(&cut.file).unwrap().set_len(1000).unwrap();
     let unpacker = Unpacker::new(&root, &order, &installed, Epoch(0));
-    let error = unpacker.decompress(&[0], fixture.debs()).unwrap_err();
+    let error = unpacker.decompress(&[0], fixture.debs(), None).unwrap_err();
     assert_eq!(format!("{error:#}"), "unpacking cut 1: reading data.tar: the package became shorter while it was read");
 }
