@@ -291,6 +291,20 @@ fn what_is_left_over_stays_for_whom_it_is_suggested_by() {
 }
 
 #[test]
+fn what_is_put_back_for_another_says_for_whom() {
+    // The first alternative went for the conflict, so the second one is put in its place afterwards.
+    let suites = index("a 1; Depends: b | c, d\nb 1\nc 1\nd 1; Conflicts: b");
+    let mut universe = Universe::new("amd64");
+    let origin = Origin { repository: "r", suite: "s", aliases: [None; 2], priority: 500 };
+    universe.add_index(origin, suites[0].1.as_bytes()).unwrap();
+    let requests = [Request::parse("a").unwrap()];
+    let problem = Problem { requests: &requests, locals: &[], given: &[], essential: true, recommends: false };
+    let chosen = solve(&mut universe, &problem).unwrap();
+    let reasons: Vec<String> = chosen.iter().map(|chosen| chosen.reason.to_string()).collect();
+    assert_eq!(reasons, ["requested as `a`", "needed by a (Depends: d)", "needed by a (Depends: b | c)"]);
+}
+
+#[test]
 fn a_chain_of_thousands_is_refused_without_a_crash() {
     let mut lines = String::from("a 1; Depends: x0\n");
     lines.extend((0..5000).map(|n| format!("x{n} 1; Depends: x{}\n", n + 1)));

@@ -63,10 +63,10 @@ impl<'a> Classic<'_, 'a> {
         let Some(id) = self.table.get(name).and_then(|state| state.install) else { return Ok(false) };
         let relations = self.table.reader.of(id)?;
         let mut case = Case { name, done: false, changed: false, against: Vec::new() };
-        let needed = relations.positive.iter().filter(|(field, _)| *field != Field::Recommends);
-        for (_, group) in needed {
+        let needed = relations.positive.iter().enumerate().filter(|(_, (field, _))| *field != Field::Recommends);
+        for (at, (_, group)) in needed {
             if !case.done && !self.table.is_met(group) {
-                self.mend_need(&mut case, group, scores, put_back)?;
+                self.mend_need(&mut case, group, Why::For(id, at), scores, put_back)?;
             }
         }
         for (_, relation) in &relations.negative {
@@ -91,6 +91,7 @@ impl<'a> Classic<'_, 'a> {
         &mut self,
         case: &mut Case<'a>,
         group: &Group<'a>,
+        why: Why,
         scores: &mut Scores<'a>,
         put_back: &mut HashSet<&'a str>,
     ) -> Result<(), SolveError> {
@@ -110,7 +111,7 @@ impl<'a> Classic<'_, 'a> {
             for target in targets {
                 let other = self.table.name(target);
                 if protected {
-                    if self.put_back(other, put_back, 0)? {
+                    if self.put_back(other, why, put_back, 0)? {
                         lower(scores, other, case.name);
                         break;
                     }
@@ -120,7 +121,8 @@ impl<'a> Classic<'_, 'a> {
                 self.table.keep(case.name);
                 held = true;
                 if alternatives && marked {
-                    self.mark_again(case.name)?;
+                    let why = self.table.state(case.name).why;
+                    self.mark(case.name, Manner::ALONE, why)?;
                 }
                 case.changed = true;
                 case.done |= !alternatives;
@@ -156,7 +158,8 @@ impl<'a> Classic<'_, 'a> {
                     case.against.push(other);
                 }
             } else if self.table.state(case.name).protected {
-                if self.put_back(other, put_back, 0)? {
+                let why = self.table.state(other).why;
+                if self.put_back(other, why, put_back, 0)? {
                     lower(scores, other, case.name);
                     break;
                 }
@@ -181,18 +184,19 @@ impl<'a> Classic<'_, 'a> {
         found
     }
 
-    fn mark_again(&mut self, name: &'a str) -> Result<bool, SolveError> {
-        let why = self.table.state(name).why;
-        self.mark(name, Manner::ALONE, why)
-    }
-
     /// Marks a package, and what it needs, where each is a candidate still: apt's `DoUpgrade`. Each is tried once.
-    fn put_back(&mut self, name: &'a str, tried: &mut HashSet<&'a str>, depth: usize) -> Result<bool, SolveError> {
+    fn put_back(
+        &mut self,
+        name: &'a str,
+        why: Why,
+        tried: &mut HashSet<&'a str>,
+        depth: usize,
+    ) -> Result<bool, SolveError> {
         let state = self.table.state(name).clone();
         if depth > DEPTH || state.given || state.root || state.candidate.is_none() || !tried.insert(name) {
             return Ok(false);
         }
-        if !self.mark_again(name)? {
+        if !self.mark(name, Manner::ALONE, why)? {
             return Ok(false);
         }
         let Some(id) = self.table.state(name).install else { return Ok(false) };
@@ -209,10 +213,7 @@ impl<'a> Classic<'_, 'a> {
                     failed = true;
                     continue;
                 }
-                if self.table.get(other).is_some_and(|state| !state.marked) {
-                    self.table.state(other).why = Why::For(id, at);
-                }
-                failed = !self.put_back(other, tried, depth + 1)?;
+                failed = !self.put_back(other, Why::For(id, at), tried, depth + 1)?;
                 if !failed {
                     break;
                 }

@@ -11,15 +11,10 @@ impl<'a> Classic<'_, 'a> {
     pub(super) fn sweep(&mut self) -> Result<HashMap<EntryId, Reason>, SolveError> {
         let mut reached = HashMap::new();
         let mut known: Vec<(bool, usize, EntryId)> = Vec::new();
-        for (name, state) in self.table.states() {
+        for (_, state) in self.table.states() {
             let entry = |id: EntryId| self.table.universe.entry(id);
             let stays = |id: EntryId| state.root || entry(id).essential || entry(id).protected;
-            known.extend(
-                state
-                    .install
-                    .filter(|id| stays(*id) && entry(*id).name == name)
-                    .map(|id| (!state.given, state.turn, id)),
-            );
+            known.extend(state.install.filter(|id| stays(*id)).map(|id| (!state.given, state.turn, id)));
         }
         known.sort();
         let mut agenda: VecDeque<EntryId> = known.into_iter().map(|(_, _, id)| id).collect();
