@@ -1,22 +1,25 @@
-//! Chooses packages for an empty system, or as an addition to pinned ones, with apt's semantics.
+//! Chooses packages for an empty system, or as an addition to pinned ones, as apt does.
 //!
-//! The rules, as apt's classic solver applies them to new packages (compared with `apt-get -s install` by
+//! apt's classic solver is followed decision by decision (`classic`; compared with `apt-get -s install` by
 //! tests/solver_against_apt.rs):
 //!
-//! - One candidate per name ([`Universe::candidate`]). What is asked for and every `Essential: yes` package is chosen
+//! - One candidate per name ([`Universe::candidate`]). What is asked for and every `Essential: yes` package is marked
 //!   first, then dependencies, depth first, in the order of the fields: Pre-Depends, Depends, Recommends (if wanted).
-//! - A dependency that a chosen package meets, by any of its alternatives, asks for nothing more.
+//! - A dependency that a marked package meets, by any of its alternatives, asks for nothing more.
 //! - Otherwise alternatives are tried from left to right. Within one, the package of that name comes before its
 //!   providers, and providers are ordered: essential, protected, by `Priority`, then the one whose name the indices
 //!   mention last.
-//! - A package that conflicts with a chosen one (Conflicts, Breaks, in either direction) or whose own dependencies
-//!   cannot be met is passed over for the next alternative. A Recommends that cannot be met is left out.
+//! - What a package is against loses its mark, unless something that was asked for cannot do without it. A package that
+//!   cannot have what it needs is not tried again. A Recommends that cannot be met is left out.
 //!
-//! Where apt's solver gives up, this one goes back to the choice that the failure depends on and takes its next
-//! alternative (conflict-directed backjumping). Its last resort is another version of a package from the very suite
-//! that its dependant comes from, which is how a pinned old version finds its likewise old companions.
+//! Where that gives up, another search goes back to the choice that the failure depends on and takes its next alternative
+//! (`search`: conflict-directed backjumping), so that what can be installed is, and what cannot is explained. Its last
+//! resort is another version of a package from the very suite that its dependant comes from, which is how a pinned old
+//! version finds its likewise old companions.
 
+mod classic;
 mod explain;
+mod relations;
 mod request;
 mod search;
 
@@ -52,6 +55,8 @@ pub enum Field {
     Depends,
     /// `Recommends`
     Recommends,
+    /// `Suggests`: never followed, but reason enough to stay
+    Suggests,
     /// `Conflicts`
     Conflicts,
     /// `Breaks`
@@ -64,6 +69,7 @@ impl fmt::Display for Field {
             Self::PreDepends => "Pre-Depends",
             Self::Depends => "Depends",
             Self::Recommends => "Recommends",
+            Self::Suggests => "Suggests",
             Self::Conflicts => "Conflicts",
             Self::Breaks => "Breaks",
         })
@@ -143,6 +149,10 @@ pub fn solve(universe: &mut Universe<'_>, problem: &Problem<'_>) -> Result<Vec<C
         universe.prefer(*id);
     }
     let roots = request::roots(universe, problem)?;
+    let mut reader = relations::Reader::new(universe, problem.recommends);
+    if let Some(chosen) = classic::choose(universe, &mut reader, problem, &roots)? {
+        return Ok(chosen);
+    }
     search::Search::new(universe, problem).run(roots)
 }
 

@@ -1,20 +1,14 @@
 //! The search itself: an agenda of dependencies, a stack of decisions, and a way back that skips what is not to blame.
 
 use super::explain::{Cause, Refusal, Tried};
+use super::relations::{self, Reader, Relations};
 use super::{Chosen, Field, Problem, Reason, SolveError};
 use crate::base::limits::SOLVER_CHOICES;
-use crate::package::relation::{self, Group, Relation};
-use crate::package::universe::{Entry, EntryId, MultiArch, Universe};
-use std::cmp::Ordering;
+use crate::package::relation::{Group, Relation};
+use crate::package::universe::{EntryId, Universe};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// A package's relationships, read.
-struct Relations<'a> {
-    positive: Vec<(Field, Group<'a>)>,
-    negative: Vec<(Field, Relation<'a>)>,
-}
 
 /// A dependency still to be looked at.
 #[derive(Clone)]
@@ -76,7 +70,7 @@ pub(super) struct Search<'u, 'a> {
     universe: &'u Universe<'a>,
     problem: &'u Problem<'u>,
     given: HashSet<EntryId>,
-    relations: HashMap<EntryId, Rc<Relations<'a>>>,
+    reader: Reader<'u, 'a>,
     placed: HashMap<EntryId, Placed>,
     by_name: HashMap<&'a str, EntryId>,
     /// Conflicts and Breaks of placed packages, by the name that they are against.
@@ -96,7 +90,7 @@ impl<'u, 'a> Search<'u, 'a> {
             universe,
             problem,
             given: problem.given.iter().copied().collect(),
-            relations: HashMap::new(),
+            reader: Reader::new(universe, problem.recommends),
             placed: HashMap::new(),
             by_name: HashMap::new(),
             against: HashMap::new(),
@@ -233,15 +227,15 @@ impl<'u, 'a> Search<'u, 'a> {
         for relation in &goal.group().0 {
             let mut matching: Vec<EntryId> = Vec::new();
             let candidate = universe.candidate(relation.name);
-            matching.extend(candidate.filter(|id| self.is_real_match(*id, relation)));
+            matching.extend(candidate.filter(|id| relations::is_real_match(universe, *id, relation)));
             for provider in universe.providers(relation.name) {
                 let entry = universe.entry(provider.entry);
                 let current = || universe.candidate(entry.name) == Some(provider.entry);
-                if provider.meets(relation) && self.is_architecture(entry, relation) && current() {
+                if relations::is_provided_match(universe, provider, relation) && current() {
                     matching.push(provider.entry);
                 }
             }
-            matching.sort_by(|left, right| self.provider_order(relation.name, *left, *right));
+            matching.sort_by(|left, right| relations::provider_order(universe, relation.name, *left, *right));
             if matching.is_empty() {
                 tried.push(Tried { package: String::new(), cause: self.absence(relation, candidate) });
             }
@@ -260,24 +254,12 @@ impl<'u, 'a> Search<'u, 'a> {
         let of = |relation: &Relation<'a>| {
             let here = |id: EntryId| {
                 let origin = universe.origin_of(id);
-                (origin.repository, origin.suite) == (home.repository, home.suite) && self.is_real_match(id, relation)
+                (origin.repository, origin.suite) == (home.repository, home.suite)
+                    && relations::is_real_match(universe, id, relation)
             };
             universe.best(relation.name, here)
         };
         if home.suite.is_empty() { Vec::new() } else { goal.group().0.iter().filter_map(of).collect() }
-    }
-
-    /// The package of that very name, essential, protected, by priority, the one whose name the indices mention last.
-    fn provider_order(&self, name: &str, left: EntryId, right: EntryId) -> Ordering {
-        let key = |id: EntryId| {
-            let entry = self.universe.entry(id);
-            (entry.name != name, !entry.essential, !entry.protected, entry.priority)
-        };
-        let mention = |id: EntryId| self.universe.mention(self.universe.entry(id).name);
-        // Counting mentions takes a walk over everything: only when nothing else decides.
-        key(left)
-            .cmp(&key(right))
-            .then_with(|| if left == right { Ordering::Equal } else { mention(right).cmp(&mention(left)) })
     }
 
     fn absence(&self, relation: &Relation<'a>, candidate: Option<EntryId>) -> Cause {
@@ -294,30 +276,16 @@ impl<'u, 'a> Search<'u, 'a> {
         }
     }
 
-    fn is_architecture(&self, entry: &Entry<'_>, relation: &Relation<'_>) -> bool {
-        match relation.qualifier {
-            None | Some("native") => true,
-            Some("any") => entry.multi_arch == MultiArch::Allowed,
-            Some(architecture) => architecture == self.universe.architecture(),
-        }
-    }
-
-    fn is_real_match(&self, id: EntryId, relation: &Relation<'_>) -> bool {
-        let entry = self.universe.entry(id);
-        relation.admits(entry.version) && self.is_architecture(entry, relation)
-    }
-
     fn is_met(&self, group: &Group<'a>) -> bool {
         group.0.iter().any(|relation| self.meeting(relation).next().is_some())
     }
 
     /// Placed packages that are what the relation means, by name or by what they provide.
     fn meeting<'s>(&'s self, relation: &'s Relation<'a>) -> impl Iterator<Item = EntryId> + 's {
-        let real = self.by_name.get(relation.name).copied().filter(|id| self.is_real_match(*id, relation));
+        let real = self.by_name.get(relation.name).copied();
+        let real = real.filter(|id| relations::is_real_match(self.universe, *id, relation));
         let providing = self.universe.providers(relation.name).iter().filter(move |provider| {
-            self.placed.contains_key(&provider.entry)
-                && provider.meets(relation)
-                && self.is_architecture(self.universe.entry(provider.entry), relation)
+            self.placed.contains_key(&provider.entry) && relations::is_provided_match(self.universe, provider, relation)
         });
         real.into_iter().chain(providing.map(|provider| provider.entry))
     }
@@ -325,7 +293,7 @@ impl<'u, 'a> Search<'u, 'a> {
     /// Why this package cannot stand beside those placed, and which decision is to blame.
     fn obstacle(&mut self, id: EntryId) -> Result<Option<(Cause, Option<usize>)>, SolveError> {
         let entry = *self.universe.entry(id);
-        let relations = self.relations(id)?;
+        let relations = self.reader.of(id)?;
         if let Some(other) = self.by_name.get(entry.name).filter(|other| **other != id) {
             let (name, version) = (entry.name.to_owned(), self.universe.entry(*other).version.to_owned());
             let pinned = self.given.contains(other);
@@ -343,8 +311,8 @@ impl<'u, 'a> Search<'u, 'a> {
                 return Ok(Some((excluded(id, other, *field, relation), level(other))));
             }
         }
-        let names =
-            std::iter::once((entry.name, None)).chain(provided(&entry).map(|(name, version)| (name, Some(version))));
+        let names = std::iter::once((entry.name, None))
+            .chain(relations::provided(&entry).map(|(name, version)| (name, Some(version))));
         for (name, provided) in names {
             for (by, field, relation) in self.against.get(name).into_iter().flatten() {
                 let meant = match provided {
@@ -352,7 +320,10 @@ impl<'u, 'a> Search<'u, 'a> {
                     Some(None) => relation.constraint.is_none(),
                     Some(Some(version)) => relation.admits(version),
                 };
-                if meant && self.universe.entry(*by).name != entry.name && self.is_architecture(&entry, relation) {
+                if meant
+                    && self.universe.entry(*by).name != entry.name
+                    && relations::is_architecture(self.universe, &entry, relation)
+                {
                     return Ok(Some((excluded(*by, id, *field, relation), level(*by))));
                 }
             }
@@ -361,7 +332,7 @@ impl<'u, 'a> Search<'u, 'a> {
     }
 
     fn place(&mut self, id: EntryId, level: Option<usize>, reason: Reason) -> Result<(), SolveError> {
-        let relations = self.relations(id)?;
+        let relations = self.reader.of(id)?;
         for (field, relation) in &relations.negative {
             self.against.entry(relation.name).or_default().push((id, *field, *relation));
         }
@@ -375,7 +346,7 @@ impl<'u, 'a> Search<'u, 'a> {
         for id in self.trail.split_off(trail).into_iter().rev() {
             self.placed.remove(&id);
             self.by_name.remove(self.universe.entry(id).name);
-            let Some(relations) = self.relations.get(&id) else { continue };
+            let Ok(relations) = self.reader.of(id) else { continue };
             for (_, relation) in &relations.negative {
                 if let Some(list) = self.against.get_mut(relation.name) {
                     list.retain(|(owner, _, _)| *owner != id);
@@ -385,40 +356,12 @@ impl<'u, 'a> Search<'u, 'a> {
     }
 
     fn push_goals(&mut self, owner: EntryId) -> Result<(), SolveError> {
-        let relations = self.relations(owner)?;
+        let relations = self.reader.of(owner)?;
         for at in (0..relations.positive.len()).rev() {
             let goal = Goal { owner, relations: relations.clone(), at };
             self.agenda = Some(Rc::new(Node { goal, next: self.agenda.take() }));
         }
         Ok(())
-    }
-
-    fn relations(&mut self, id: EntryId) -> Result<Rc<Relations<'a>>, SolveError> {
-        if let Some(known) = self.relations.get(&id) {
-            return Ok(known.clone());
-        }
-        let entry = *self.universe.entry(id);
-        let read = |field: Field, text: &'a str| {
-            relation::parse(text).map_err(|source| SolveError::Relation {
-                package: self.universe.shown(id),
-                field,
-                source,
-            })
-        };
-        let mut relations = Relations { positive: Vec::new(), negative: Vec::new() };
-        let recommends = if self.problem.recommends { entry.recommends } else { "" };
-        let positive =
-            [(Field::PreDepends, entry.pre_depends), (Field::Depends, entry.depends), (Field::Recommends, recommends)];
-        for (field, text) in positive {
-            relations.positive.extend(read(field, text)?.into_iter().map(|group| (field, group)));
-        }
-        for (field, text) in [(Field::Conflicts, entry.conflicts), (Field::Breaks, entry.breaks)] {
-            let groups = read(field, text)?;
-            relations.negative.extend(groups.into_iter().flat_map(|group| group.0).map(|relation| (field, relation)));
-        }
-        let relations = Rc::new(relations);
-        self.relations.insert(id, relations.clone());
-        Ok(relations)
     }
 
     fn root_name(&self, id: EntryId, reason: &Reason) -> String {
@@ -435,11 +378,4 @@ impl<'u, 'a> Search<'u, 'a> {
 
 fn refused(root: String, cause: Cause) -> SolveError {
     SolveError::Refused(Box::new(Refusal { root, cause }))
-}
-
-/// The names that a package provides; the field was read when the universe took the package in.
-fn provided<'a>(entry: &Entry<'a>) -> impl Iterator<Item = (&'a str, Option<&'a str>)> + use<'a> {
-    let groups = relation::parse(entry.provides).unwrap_or_default();
-    let relations = groups.into_iter().flat_map(|group| group.0);
-    relations.map(|relation| (relation.name, relation.constraint.map(|(_, version)| version)))
 }

@@ -93,13 +93,13 @@ fn packages_are_chosen_as_apt_does() {
             "a=1 e=1 n=1",
         ),
         // Going back further than apt does: the second dependency rules the first choice out.
-        ("a 1; Depends: b | c, d\nb 1\nc 1\nd 1; Conflicts: b", "a", "", false, "a=1 c=1 d=1"),
+        ("a 1; Depends: b | c, d\nb 1\nc 1\nd 1; Conflicts: b", "a", "", false, "a=1 d=1 c=1"),
         (
             "a 1; Depends: b | c, e, d\nb 1\nc 1\ne 1; Depends: f | g\nf 1\ng 1\nd 1; Conflicts: b",
             "a",
             "",
             false,
-            "a=1 c=1 e=1 f=1 d=1",
+            "a=1 e=1 f=1 d=1 c=1",
         ),
         // Recommends: wanted or not, left out when impossible, never in the way of what is needed.
         ("a 1; Recommends: b\nb 1", "a", "", false, "a=1"),
@@ -113,6 +113,36 @@ fn packages_are_chosen_as_apt_does() {
             true,
             "a=1 d=1 c=1 e=1",
         ),
+        // Who is recommended first goes for one that conflicts with it and is needed by a later one ...
+        (
+            "a 1; Depends: l; Recommends: w\nl 1; Recommends: n\nn 1\nw 1; Depends: c\nc 1; Conflicts: n",
+            "a",
+            "",
+            true,
+            "a=1 l=1 w=1 c=1",
+        ),
+        // ... but not when a request needs it.
+        ("a 1; Depends: n; Recommends: c\nn 1\nc 1; Conflicts: n", "a", "", true, "a=1 n=1"),
+        // The first alternative is in nobody's way any more when the one against it is given up, but was not taken.
+        (
+            "a 1; Recommends: r; Depends: b | c\nb 1\nc 1\nr 1; Conflicts: b; Depends: s\ns 1; Depends: x | y\n\
+             x 1; Depends: z (>= 2)\ny 1; Depends: z (>= 2)\nz 1",
+            "a",
+            "",
+            true,
+            "a=1 b=1",
+        ),
+        // What was marked on the way to a dead end goes, unless it is suggested at least.
+        ("a 1; Recommends: b\nb 1; Depends: d, e\nd 1\ne 1; Depends: f (>= 2)\nf 1", "a", "", true, "a=1"),
+        (
+            "a 1; Recommends: b; Suggests: d\nb 1; Depends: d, e\nd 1\ne 1; Depends: f (>= 2)\nf 1",
+            "a",
+            "",
+            true,
+            "a=1 d=1",
+        ),
+        // What is given stays, whoever is against it.
+        ("a 1; Recommends: b\nb 1; Conflicts: g\ng 1", "a", "g=1", true, "a=1"),
         // Requests by version, suite, architecture; a sole provider for a virtual name.
         ("a 1\na 2", "a=1", "", false, "a=1"),
         ("@main a 1\n@bpo a 2", "a/main", "", false, "a=1"),
@@ -245,6 +275,42 @@ fn every_choice_has_its_reason() {
             "r 1: needed by a (Recommends: r)",
         ]
     );
+}
+
+#[test]
+fn what_is_left_over_stays_for_whom_it_is_suggested_by() {
+    let suites = index("a 1; Recommends: b; Suggests: d\nb 1; Depends: d, e\nd 1\ne 1; Depends: f (>= 2)\nf 1");
+    let mut universe = Universe::new("amd64");
+    let origin = Origin { repository: "r", suite: "s", aliases: [None; 2], priority: 500 };
+    universe.add_index(origin, suites[0].1.as_bytes()).unwrap();
+    let requests = [Request::parse("a").unwrap()];
+    let problem = Problem { requests: &requests, locals: &[], given: &[], essential: true, recommends: true };
+    let chosen = solve(&mut universe, &problem).unwrap();
+    let reasons: Vec<String> = chosen.iter().map(|chosen| chosen.reason.to_string()).collect();
+    assert_eq!(reasons, ["requested as `a`", "needed by a (Suggests: d)"]);
+}
+
+#[test]
+fn what_is_put_back_for_another_says_for_whom() {
+    // The first alternative went for the conflict, so the second one is put in its place afterwards.
+    let suites = index("a 1; Depends: b | c, d\nb 1\nc 1\nd 1; Conflicts: b");
+    let mut universe = Universe::new("amd64");
+    let origin = Origin { repository: "r", suite: "s", aliases: [None; 2], priority: 500 };
+    universe.add_index(origin, suites[0].1.as_bytes()).unwrap();
+    let requests = [Request::parse("a").unwrap()];
+    let problem = Problem { requests: &requests, locals: &[], given: &[], essential: true, recommends: false };
+    let chosen = solve(&mut universe, &problem).unwrap();
+    let reasons: Vec<String> = chosen.iter().map(|chosen| chosen.reason.to_string()).collect();
+    assert_eq!(reasons, ["requested as `a`", "needed by a (Depends: d)", "needed by a (Depends: b | c)"]);
+}
+
+#[test]
+fn a_chain_of_thousands_is_refused_without_a_crash() {
+    let mut lines = String::from("a 1; Depends: x0\n");
+    lines.extend((0..5000).map(|n| format!("x{n} 1; Depends: x{}\n", n + 1)));
+    assert!(solved(&lines, "a", "", false).unwrap_err().contains(", and so on"));
+    lines.push_str("x5000 1\n");
+    assert_eq!(solved(&lines, "a", "", false).unwrap().split(' ').count(), 5002);
 }
 
 #[test]
