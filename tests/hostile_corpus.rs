@@ -123,6 +123,8 @@ fn seeds_are_accepted_by_their_readers() {
         ("guest-signature", "good"),
         ("guest-manifest", "good"),
         ("lab-frames", "frames"),
+        ("lab-names", "address-and-name"),
+        ("lab-leases", "lending"),
     ] {
         assert_eq!(reached(target, name), Some(true), "{target}/{name} does not reach the end");
     }

@@ -64,6 +64,7 @@ const CASES: &[Case] = &[
     outside("mounts_of_a_worker_vanish_with_it", mounts::vanish),
     outside("worker_that_fails_says_why", workers::says_why),
     outside("worker_that_is_killed_is_reported", workers::killed_is_reported),
+    outside("worker_that_talks_without_a_pause_is_interrupted", workers::talking_is_interrupted),
     outside("worker_reports_in_order", workers::reports_in_order),
     outside("worker_with_a_single_id_runs_commands", workers::single_id),
     outside("worker_whose_builder_is_killed_leaves_nothing", workers::leaves_nothing),
@@ -83,6 +84,7 @@ const JOBS: &[(&str, Job)] = &[
     ("single", workers::single_job),
     ("filtered", workers::filtered_job),
     ("hang", workers::hang_job),
+    ("talk", workers::talk_job),
     ("nested", workers::nested_job),
 ];
 

@@ -115,8 +115,12 @@ fn start(
         wire.send(Kind::Job, job.as_bytes(), &[std::io::stdin().as_fd()])?;
         wire.send(Kind::Request, request, &[])?;
         loop {
-            while interruptible && !wire.wait(GLANCE)? {
+            // Before every frame, too: a worker that talks without a pause is to be ended like a silent one.
+            if interruptible {
                 interrupt::check()?;
+                while !wire.wait(GLANCE)? {
+                    interrupt::check()?;
+                }
             }
             let Some(frame) = wire.receive()? else {
                 interrupt::check_late()?;
@@ -138,6 +142,8 @@ fn start(
         // What the sandbox said before it ended is worth more than that writing to it failed. It is ended first: when
         // the failure is ours (no `newuidmap`), it still waits for us, and both would wait for ever.
         Err(error) if error.is::<Interrupted>() => {
+            // Nobody reads what is under way: with the wire open, a gate with more to say would wait for that for ever.
+            drop(wire);
             gate.end();
             Err(error)
         }

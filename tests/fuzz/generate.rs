@@ -194,6 +194,8 @@ fn machines(add: &mut impl FnMut(&'static str, &str, &[u8])) {
     let seed = example::Seed::new(7);
     add("guest-manifest", "good", &seed.tree()[crate::format::MANIFEST]);
     add("lab-frames", "frames", &[&[6][..], &crate::lab::network::conversation()].concat());
+    add("lab-names", "address-and-name", &crate::lab::network::answers::answering());
+    add("lab-leases", "lending", &crate::lab::network::answers::lending());
 }
 
 fn data_members() -> Vec<Member<'static>> {

@@ -2,10 +2,14 @@
 
 #![allow(dead_code, unused_imports, reason = "the lab uses more of it")]
 
+#[path = "lab_answers.rs"]
+pub(crate) mod answers;
 #[path = "../../src/lab/network/faults.rs"]
 mod faults;
 #[path = "../../src/lab/network/framing.rs"]
 mod framing;
+#[path = "../../src/lab/network/lending.rs"]
+mod lending;
 #[path = "../../src/lab/network/names.rs"]
 mod names;
 #[path = "../../src/lab/network/neighbours.rs"]

@@ -20,4 +20,12 @@ static LAW: LazyLock<fn(&[u8])> = LazyLock::new(|| {
     target.unwrap_or_else(|| panic!("IMGBUILD_FUZZ_TARGET is `{name}`, known are {}", known.join(" "))).law
 });
 
-fuzz_target!(|input: &[u8]| LAW(input));
+/// Asked for a list, says which targets there are and the longest input of each.
+fn list() {
+    if std::env::var("IMGBUILD_FUZZ_TARGET").is_ok_and(|name| name == "list") {
+        laws::TARGETS.iter().for_each(|target| println!("{} {}", target.name, target.longest));
+        std::process::exit(0);
+    }
+}
+
+fuzz_target!(init: list(), |input: &[u8]| LAW(input));

@@ -1,5 +1,6 @@
-//! The list of the differences that are meant to be: `PATTERN <- WHY`, one by one, below the name of the role that has
-//! them; `[base]` is for all roles. A pattern is `WHAT PATH`, where `*` stands for anything but a slash and `**` for anything.
+//! The list of the differences that are meant to be: `PATTERN <- WHY`, one by one, below what has them: `[haproxy]` a role,
+//! `[debian-bookworm]` a recipe, `[debian-bookworm haproxy]` one role of one recipe; `[base]` is for all. A pattern is
+//! `WHAT PATH`, where `*` stands for anything but a slash and `**` for anything.
 
 use crate::compare::Difference;
 use std::collections::BTreeSet;
@@ -7,8 +8,8 @@ use std::collections::BTreeSet;
 /// The list.
 pub(crate) const LIST: &str = include_str!("explained.txt");
 
-/// What is wrong: unexplained differences, and explanations that explain nothing (of those for this role).
-pub(crate) fn unexplained(list: &str, role: &str, differences: &[Difference]) -> Vec<String> {
+/// What is wrong: unexplained differences, and explanations that explain nothing (of those for this recipe and role).
+pub(crate) fn unexplained(list: &str, of: &[&str], differences: &[Difference]) -> Vec<String> {
     let mut section = "base";
     let mut patterns = Vec::new();
     let mut wrong = Vec::new();
@@ -17,7 +18,7 @@ pub(crate) fn unexplained(list: &str, role: &str, differences: &[Difference]) ->
             section = name;
         } else if let Some((pattern, why)) = line.split_once(" <- ").filter(|(_, why)| !why.trim().is_empty()) {
             let _ = why;
-            if section == "base" || section == role {
+            if section.split(' ').all(|word| word == "base" || of.contains(&word)) {
                 patterns.push(pattern.trim());
             }
         } else {
@@ -67,11 +68,15 @@ mod tests {
 
     #[test]
     fn differences_need_a_reason_and_reasons_a_difference() {
-        let list = "[base]\ncontent etc/* <- ours\nonly-ours usr/lib/x/** <- ours\n[haproxy]\nmode etc/y <- ours\n";
+        let list = "[base]\ncontent etc/* <- ours\nonly-ours usr/lib/x/** <- ours\n[haproxy]\nmode etc/y <- ours\n\
+                    [old haproxy]\nmode etc/z <- ours\n";
         let found = [difference("content etc/a"), difference("content etc/a/b"), difference("only-ours usr/lib/x/a/b")];
-        assert_eq!(unexplained(list, "base", &found), ["unexplained: content etc/a/b: 1 here, 2 there"]);
-        let found = unexplained(list, "haproxy", &found[..1]);
-        assert_eq!(found, ["explains nothing: only-ours usr/lib/x/**", "explains nothing: mode etc/y"]);
-        assert_eq!(unexplained("content a\n", "base", &[]), ["the list says no reason: content a"]);
+        assert_eq!(unexplained(list, &["new", "base"], &found), ["unexplained: content etc/a/b: 1 here, 2 there"]);
+        let nothing = |of: &[&str]| unexplained(list, of, &found[..1]);
+        let both = ["explains nothing: only-ours usr/lib/x/**", "explains nothing: mode etc/y"];
+        assert_eq!(nothing(&["new", "haproxy"]), both);
+        assert_eq!(nothing(&["old", "base"]), both[..1]);
+        assert_eq!(nothing(&["old", "haproxy"]), [&both[..], &["explains nothing: mode etc/z"]].concat());
+        assert_eq!(unexplained("content a\n", &["new", "base"], &[]), ["the list says no reason: content a"]);
     }
 }

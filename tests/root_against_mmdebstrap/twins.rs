@@ -42,8 +42,8 @@ fn change<T: Copy + PartialEq>(value: &mut T, to: impl Fn(T) -> T) -> bool {
 
 /// Alterations of our root that the comparison with theirs does not notice: of each kind one below /usr or /etc, in a
 /// path that no explanation covers.
-pub(crate) fn unnoticed(ours: &Dump, theirs: &Dump, role: &str) -> Vec<String> {
-    let complaints = |dump: &Dump| unexplained(LIST, role, &differences(dump, theirs)).len();
+pub(crate) fn unnoticed(ours: &Dump, theirs: &Dump, of: &[&str]) -> Vec<String> {
+    let complaints = |dump: &Dump| unexplained(LIST, of, &differences(dump, theirs)).len();
     let before = complaints(ours);
     let mut missed = Vec::new();
     for (what, alter) in ALTERATIONS {

@@ -101,6 +101,7 @@ pub(crate) fn main_for_children() -> Option<ExitCode> {
             let folder = arguments.next().unwrap_or_default();
             let _ = Worker::run("hang", folder.as_bytes(), &Silent);
         }
+        "--talk" => talk(&arguments.next().unwrap_or_default()),
         "--refuse" => match Worker::run("report", b"", &Silent) {
             Ok(_) => println!("accepted"),
             Err(error) => println!("{error:#}\n{}", hints(&error).join("\n")),
@@ -123,6 +124,63 @@ pub(crate) fn hang_job(request: &[u8], _: &dyn Progress) -> Result<Vec<u8>> {
     );
     script(&root, &text).output()?;
     bail!("it ended")
+}
+
+/// For how long it talks: much longer than a signal may take.
+const TALK: Duration = Duration::from_secs(60);
+
+/// Says something all the time: nobody who waits for a pause comes to anything.
+pub(crate) fn talk_job(_: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
+    let begun = Instant::now();
+    let phase = progress.phase("talk", 1 << 40, Unit::Items);
+    while begun.elapsed() < TALK {
+        phase.item(1, "and another thing");
+    }
+    Ok(Vec::new())
+}
+
+/// Notes that the first word was heard.
+struct Listener<'a>(&'a Path);
+
+impl Progress for Listener<'_> {
+    fn event(&self, _: Event) {
+        if !self.0.exists() {
+            std::fs::write(self.0, "").unwrap();
+        }
+    }
+}
+
+/// The builder of a worker that talks: notes how that ended.
+fn talk(folder: &str) {
+    let folder = Path::new(folder);
+    imgbuild::base::interrupt::listen(|_| ()).unwrap();
+    let outcome = Worker::run("talk", b"", &Listener(&folder.join("heard")));
+    std::fs::write(folder.join("end"), outcome.map_or_else(|error| format!("{error:#}"), |_| "done".to_owned()))
+        .unwrap();
+    std::fs::rename(folder.join("end"), folder.join("ended")).unwrap();
+}
+
+pub(crate) fn talking_is_interrupted(folder: &Path) -> Result<()> {
+    let start = "perl -e '$SIG{INT} = \"DEFAULT\"; exec @ARGV' \"$0\" --talk \"$1\" >/dev/null 2>&1 & echo $!";
+    let started = Run::new("sh").args(["-c", start]).arg(std::env::current_exe()?).arg(folder).run()?;
+    let builder = Pid::from_raw(String::from_utf8(started)?.trim().parse()?).context("no process")?;
+    let waited = |name: &str, longest: u64| -> Result<()> {
+        let begun = Instant::now();
+        while !folder.join(name).exists() {
+            ensure!(begun.elapsed() < Duration::from_secs(longest), "nothing {name} within {longest} seconds");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    };
+    waited("heard", 60)?;
+    rustix::process::kill_process(builder, Signal::INT)?;
+    let ended = waited("ended", 30);
+    // One that does not end would be there for ever.
+    let _ = ended.is_err().then(|| rustix::process::kill_process(builder, Signal::KILL));
+    ended?;
+    let said = std::fs::read_to_string(folder.join("ended"))?;
+    ensure!(said == "interrupted by SIGINT", "{said}");
+    Ok(())
 }
 
 pub(crate) fn leaves_nothing(folder: &Path) -> Result<()> {

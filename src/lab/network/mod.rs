@@ -13,6 +13,7 @@
 mod fabric;
 mod faults;
 mod framing;
+mod lending;
 mod names;
 mod neighbours;
 pub(super) mod outside;

@@ -1,5 +1,6 @@
 //! The world outside, where a lab leads out to nobody: whoever is plugged in there is lent an address, and finds one server.
 
+use super::lending;
 use crate::base::limits::LAB_LEASES;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
@@ -41,20 +42,10 @@ impl Leases {
 
     /// The answer to an untagged frame, if it asks for an address.
     pub(super) fn answer(&mut self, own: [u8; 6], frame: &[u8]) -> Option<Vec<u8>> {
-        let frame = EthernetFrame::new_checked(frame).ok()?;
-        if frame.ethertype() != EthernetProtocol::Ipv4 {
-            return None;
-        }
-        let packet = Ipv4Packet::new_checked(frame.payload()).ok()?;
-        if packet.next_header() != IpProtocol::Udp {
-            return None;
-        }
-        let datagram = UdpPacket::new_checked(packet.payload()).ok()?;
-        if datagram.dst_port() != DHCP_SERVER_PORT {
-            return None;
-        }
-        let asked = DhcpPacket::new_checked(datagram.payload()).ok()?;
-        let asked = DhcpRepr::parse(&asked).ok()?;
+        lending::said(frame, DHCP_SERVER_PORT, |asked| self.reply(own, asked))
+    }
+
+    fn reply(&mut self, own: [u8; 6], asked: &DhcpRepr<'_>) -> Option<Vec<u8>> {
         let address = self.of(asked.client_hardware_address.0)?;
         let message_type = match asked.message_type {
             DhcpMessageType::Discover => DhcpMessageType::Offer,

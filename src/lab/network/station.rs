@@ -1,6 +1,7 @@
 //! A machine of the lab's own on one network: an IP stack without a kernel, so that whoever runs the lab reaches the
 //! machines without being root.
 
+use super::lending;
 use super::neighbours::{self, Neighbours};
 use super::outside::{self, Leases};
 use super::stand_in::StandIn;
@@ -173,7 +174,9 @@ impl Station {
             self.line.outbox.push_back(answer);
             return;
         }
-        self.line.inbox.push_back(frame);
+        if self.borrower.is_none() || !lending::is_absurd(&frame) {
+            self.line.inbox.push_back(frame);
+        }
     }
 
     /// The next frame for the switch.

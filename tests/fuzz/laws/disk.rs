@@ -9,13 +9,31 @@ use imgbuild::base::limits::{FAT_DEPTH, FAT_ENTRIES, ISO_DEPTH, ISO_ENTRIES};
 use imgbuild::base::size::MIB;
 use imgbuild::format::{ReadAt, Run, ext4 as ext4_format, fat as fat_format, gpt as gpt_format};
 use imgbuild::format::{iso9660 as iso_format, lvm as lvm_format, qcow2 as qcow2_format, swap as swap_format};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::LazyLock;
 
-/// Sparse bytes: runs over zeros, and changes over them.
+/// Bytes of a page.
+const PAGE: u64 = 4096;
+
+/// Sparse bytes: pages over zeros. Found by their number, as laws read small pieces by the thousand.
 pub struct Sparse {
     size: u64,
-    runs: Vec<Run>,
+    pages: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Sparse {
+    /// Changes what is there; all of it lies within the size.
+    fn put(&mut self, mut offset: u64, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let at = (offset % PAGE) as usize;
+            let (now, rest) = bytes.split_at(bytes.len().min(PAGE as usize - at));
+            let page = self.pages.entry(offset / PAGE).or_insert_with(|| vec![0; PAGE as usize]);
+            page[at..at + now.len()].copy_from_slice(now);
+            offset += now.len() as u64;
+            bytes = rest;
+        }
+    }
 }
 
 impl ReadAt for Sparse {
@@ -23,17 +41,19 @@ impl ReadAt for Sparse {
         self.size
     }
 
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    fn read_at(&self, buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
         let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.size);
-        let end = end.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-        buffer.fill(0);
-        for run in &self.runs {
-            let (first, last) = (run.offset.max(offset), (run.offset + run.bytes.len() as u64).min(end));
-            if first < last {
-                let (to, from) = ((first - offset) as usize, (first - run.offset) as usize);
-                let length = (last - first) as usize;
-                buffer[to..to + length].copy_from_slice(&run.bytes[from..from + length]);
+        end.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+        let mut left = buffer;
+        while !left.is_empty() {
+            let at = (offset % PAGE) as usize;
+            let (now, rest) = left.split_at_mut(left.len().min(PAGE as usize - at));
+            match self.pages.get(&(offset / PAGE)) {
+                Some(page) => now.copy_from_slice(&page[at..at + now.len()]),
+                None => now.fill(0),
             }
+            offset += now.len() as u64;
+            left = rest;
         }
         Ok(())
     }
@@ -41,23 +61,24 @@ impl ReadAt for Sparse {
 
 /// The base with the input's changes. A change's place counts through the base's runs, so that each hits something.
 pub fn changed(size: u64, base: &[Run], mut input: &[u8]) -> Sparse {
-    let mut runs = base.to_vec();
+    let mut found = Sparse { size, pages: BTreeMap::new() };
+    base.iter().for_each(|run| found.put(run.offset, &run.bytes));
     let total: u64 = base.iter().map(|run| run.bytes.len() as u64).sum();
     while let [a, b, c, d, length, rest @ ..] = input {
         let length = usize::from(*length).min(rest.len());
         let mut at = u64::from(u32::from_le_bytes([*a, *b, *c, *d])) % total.max(1);
-        for run in &mut runs {
+        for run in base {
             let here = run.bytes.len() as u64;
             if at < here {
                 let fits = length.min((here - at) as usize);
-                run.bytes[at as usize..at as usize + fits].copy_from_slice(&rest[..fits]);
+                found.put(run.offset + at, &rest[..fits]);
                 break;
             }
             at -= here;
         }
         input = &rest[length..];
     }
-    Sparse { size, runs }
+    found
 }
 
 /// Without the zeros at the ends of long runs, so that changes hit structures.
@@ -117,7 +138,7 @@ fn repair(disk: &mut Sparse) {
         header[16..20].fill(0);
         let sum = crc32fast::hash(&header[..92]);
         header[16..20].copy_from_slice(&sum.to_le_bytes());
-        disk.runs.push(Run { offset: sector * 512, bytes: header });
+        disk.put(sector * 512, &header);
     }
 }
 
@@ -226,11 +247,15 @@ pub static QCOW2: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
     })
 });
 
+/// The same without zeros.
+static QCOW2_RUNS: LazyLock<[(u64, Vec<Run>); 2]> = LazyLock::new(|| {
+    QCOW2.each_ref().map(|image| (image.len() as u64, dense(vec![Run { offset: 0, bytes: image.clone() }])))
+});
+
 pub fn qcow2(input: &[u8]) {
     let Some((first, changes)) = input.split_first() else { return };
-    let image = &QCOW2[usize::from(*first % 2)];
-    let runs = dense(vec![Run { offset: 0, bytes: image.clone() }]);
-    let Ok(reader) = qcow2_format::Reader::open(changed(image.len() as u64, &runs, changes)) else { return };
+    let (size, runs) = &QCOW2_RUNS[usize::from(*first % 2)];
+    let Ok(reader) = qcow2_format::Reader::open(changed(*size, runs, changes)) else { return };
     let size = reader.size();
     let cluster = qcow2_format::CLUSTER as usize;
     for offset in [0, 2 * cluster as u64, size.saturating_sub(cluster as u64)] {

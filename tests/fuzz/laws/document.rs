@@ -1,6 +1,6 @@
 //! Laws of documents: what people write, what an earlier build wrote.
 
-use imgbuild::input::{Problems, Sources, load, load_cluster};
+use imgbuild::input::{Problems, Sources, builtin_files, load, load_cluster};
 use imgbuild::output::{Manifest, checksums as write_checksums, read_checksums};
 use imgbuild::package::Lock;
 use imgbuild::plan::draw_cluster;
@@ -28,12 +28,17 @@ pub(super) fn in_memory() -> tempfile::TempDir {
     if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() }.unwrap()
 }
 
-/// A project folder.
+/// A project folder, with a recipe that is read in a moment: the built-in one, but for its long keyring and its files.
 fn project() -> tempfile::TempDir {
     let folder = in_memory();
     std::fs::create_dir_all(folder.path().join("roles/fuzz")).unwrap();
     std::fs::create_dir_all(folder.path().join("seeds/fuzz")).unwrap();
-    std::fs::create_dir(folder.path().join("recipes")).unwrap();
+    std::fs::create_dir_all(folder.path().join("recipes/keyrings")).unwrap();
+    let (_, recipe) = builtin_files().iter().find(|(path, _)| *path == "recipes/debian-trixie.yaml").unwrap();
+    let recipe = String::from_utf8_lossy(recipe).replace("keyring: debian-archive-trixie", "keyring: small");
+    std::fs::write(folder.path().join("recipes/small.yaml"), recipe).unwrap();
+    std::fs::write(folder.path().join("recipes/keyrings/small.asc"), "key").unwrap();
+    load(&Sources::new(folder.path()), "small", &["base"]).expect("the small recipe is sound");
     folder
 }
 
@@ -42,7 +47,7 @@ pub fn yaml(input: &[u8]) {
     PROJECT.with_borrow(|project| {
         let sources = Sources::new(project.path());
         let (file, recipe, role) = match first % 2 {
-            0 => ("roles/fuzz/role.yaml", "debian-trixie", "fuzz"),
+            0 => ("roles/fuzz/role.yaml", "small", "fuzz"),
             _ => ("recipes/fuzz.yaml", "fuzz", "base"),
         };
         let path = project.path().join(file);

@@ -70,4 +70,6 @@ pub const TARGETS: &[Target] = &[
         16 << 10,
         "frames reach whom they may, unchanged; stations stay sound",
     ),
+    target("lab-names", crate::lab::network::answers::names, 2 << 10, "an answer is one to what was asked"),
+    target("lab-leases", crate::lab::network::answers::leases, 2 << 10, "nobody is lent what is none or another's"),
 ];
