@@ -1,5 +1,6 @@
 //! What is tried with balancers that share floating addresses.
 
+use super::watch::Watch;
 use super::{Part, Scenario, Trial};
 use crate::base::interrupt;
 use crate::lab::Direction;
@@ -129,13 +130,18 @@ fn befall(
     breaks(trial, &active)?;
     let outage = trial.recovered(&watch, since)?;
     trial.measure(format!("without an answer when {what}"), outage);
+    mended(trial, &watch, |trial| mends(trial, &active))
+}
+
+/// Mends what was broken: one owner is left, everybody is at work, the address answers, and so it stays.
+fn mended(trial: &mut Trial<'_>, watch: &Watch, mends: impl Fn(&Trial) -> Result<()>) -> Result<()> {
     let since = watch.now();
-    mends(trial, &active)?;
+    mends(trial)?;
     let began = Instant::now();
     trial.until("every floating address has the same one owner", trial.patience, Trial::one_owner)?;
-    trial.measure("until one owner was left", began.elapsed());
+    trial.measure("after it was mended, until one owner was left", began.elapsed());
     trial.settled()?;
-    let outage = trial.recovered(&watch, since)?;
+    let outage = trial.recovered(watch, since)?;
     trial.measure("without an answer when it was mended", outage);
     std::thread::sleep(CALM / 4);
     ensure!(trial.one_owner()?, "there was one owner, and then no longer");
@@ -184,17 +190,7 @@ fn one_way(trial: &mut Trial<'_>, what: &str, direction: Direction) -> Result<()
     trial.measure(format!("without an answer in the {} s in which {what}", OBSERVED.as_secs()), watch.outage(since));
     trial.see(course(&owners));
     trial.see(if answering { "in the end the address answered" } else { "in the end the address did not answer" });
-    let since = watch.now();
-    trial.lab.heal()?;
-    let began = Instant::now();
-    trial.until("every floating address has the same one owner", trial.patience, Trial::one_owner)?;
-    trial.measure("after it was mended, until one owner was left", began.elapsed());
-    trial.settled()?;
-    let outage = trial.recovered(&watch, since)?;
-    trial.measure("without an answer when it was mended", outage);
-    std::thread::sleep(CALM / 4);
-    ensure!(trial.one_owner()?, "there was one owner, and then no longer");
-    Ok(())
+    mended(trial, &watch, |trial| trial.lab.heal())
 }
 
 /// Who answered for an address, one after the other.
