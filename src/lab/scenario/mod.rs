@@ -300,7 +300,7 @@ impl<'a> Trial<'a> {
         if let Power::Failed(said) = &node.power {
             bail!("{name} failed: {said}");
         }
-        ensure!(node.stage != Stage::Refused, "{name}: {}", node.last);
+        ensure!(!matches!(node.stage, Stage::Refused | Stage::Panicked), "{name}: {}", node.last);
         Ok(node.power == Power::On && node.stage == Stage::Ready)
     }
 
