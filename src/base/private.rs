@@ -10,7 +10,7 @@ use rustix::fs::FlockOperation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
@@ -94,6 +94,23 @@ pub fn write(folder: &Path, changes: &PrivateFiles, ignored: bool) -> Result<()>
     Ok(())
 }
 
+/// Writes a file that must be new, with this mode whatever the umask says, in folders that are made closed to others.
+///
+/// # Errors
+/// When it is there already, or cannot be written.
+pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        make_folder(folder)?;
+    }
+    // Nobody else may open it while it is being written.
+    let opened = File::options().write(true).create_new(true).mode(0o600).open(path);
+    let put = |mut file: File| {
+        file.write_all(bytes)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))
+    };
+    opened.and_then(put).with_context(|| format!("writing {}", path.display()))
+}
+
 /// Removes a folder with all files below it.
 ///
 /// # Errors
@@ -167,7 +184,6 @@ fn sweep(folder: &Path) {
 mod tests {
     use super::*;
     use crate::base::hint::hints;
-    use std::os::unix::fs::PermissionsExt as _;
 
     fn files(list: &[(&str, &str)]) -> PrivateFiles {
         list.iter().map(|(path, text)| ((*path).to_owned(), SecretBytes::new(text.as_bytes().to_vec()))).collect()
@@ -192,6 +208,17 @@ mod tests {
         assert!(fs::read_to_string(folder.join(".gitignore")).unwrap().ends_with("\n*\n"));
         assert_eq!((mode(&folder), mode(&folder.join("nodes/x"))), (0o700, 0o700));
         assert_eq!((mode(&folder.join("a")), mode(&folder.join("nodes/x/key"))), (0o600, 0o600));
+    }
+
+    #[test]
+    fn a_created_file_has_its_mode_and_replaces_nothing() {
+        let project = tempfile::tempdir().unwrap();
+        let path = project.path().join("seed/files/run");
+        create(&path, b"one", 0o755).unwrap();
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o755, 0o700));
+        let error = create(&path, b"two", 0o600).unwrap_err();
+        assert_eq!(error.to_string(), format!("writing {}", path.display()));
+        assert_eq!(fs::read(&path).unwrap(), b"one");
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub use order::{NodeOrder, Order, free_memory, run_folder};
 pub use qemu::{OLDEST, PACKAGES, Qemu};
 pub use requests::{Damage, Direction};
 pub use run::boot;
-pub use scenario::{Scenario, Trial, Verdict, choose, machines};
+pub use scenario::{Scenario, Shell, Trial, Verdict, choose, machines};
 pub use seed::volume as seed_volume;
 pub use stage::Stage;
 pub use status::{AddressStatus, NodeStatus, Power, Status};

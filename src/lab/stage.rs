@@ -38,6 +38,8 @@ pub enum Stage {
     Ready,
     /// The machine goes down.
     Shutdown,
+    /// Its kernel gave up: nothing follows.
+    Panicked,
 }
 
 impl std::fmt::Display for Stage {
@@ -57,12 +59,13 @@ impl std::fmt::Display for Stage {
             Self::Failed => "failed",
             Self::Ready => "ready",
             Self::Shutdown => "shutdown",
+            Self::Panicked => "panicked",
         })
     }
 }
 
 /// Parts of lines that show a stage. Only a later stage than the present one counts, but for the last.
-const SIGNS: [(&str, Stage); 17] = [
+const SIGNS: [(&str, Stage); 18] = [
     ("Welcome to GRUB", Stage::Grub),
     ("GNU GRUB", Stage::Grub),
     ("Booting `", Stage::Grub),
@@ -80,6 +83,7 @@ const SIGNS: [(&str, Stage); 17] = [
     ("Reached target shutdown.target", Stage::Shutdown),
     ("reboot: Power down", Stage::Shutdown),
     ("reboot: Restarting system", Stage::Shutdown),
+    ("Kernel panic - not syncing", Stage::Panicked),
 ];
 
 /// Reads a console as it comes.
@@ -239,6 +243,16 @@ mod tests {
         let mut reader = Reader::new();
         reader.hear(b"imgbuild-node: [refused] bad signature\nnode1 login: ");
         assert_eq!(reader.stage(), Stage::Refused);
+    }
+
+    #[test]
+    fn a_panic_is_the_end_until_the_machine_starts_anew() {
+        let mut reader = Reader::new();
+        let said = "Kernel panic - not syncing: IO-APIC + timer doesn't work!";
+        reader.hear(format!("[    0.04] {said}\n[    0.05] systemd[1]: no more\n").as_bytes());
+        assert_eq!(reader.stage(), Stage::Panicked);
+        reader.hear(b"Welcome to GRUB!\n");
+        assert_eq!(reader.stage(), Stage::Grub);
     }
 
     #[test]

@@ -12,13 +12,15 @@ use crate::cli::meant::{Lab as Order, LabCut, LabDirection, LabSsh, LabUp, LabVe
 use crate::cli::outcome::{Failure, Outcome, Status};
 use crate::lab::{self, Accelerator, Damage, Direction, Lab, NodeOrder, Qemu, Trial, Verdict};
 use crate::plan::ClusterPlan;
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How often `status --watch` looks.
 const GLANCE: Duration = Duration::from_secs(1);
+/// How long a command on a machine may take, the log-in included.
+const ASKING: Duration = Duration::from_secs(120);
 /// What the lab's process says, in its run folder.
 const LOG: &str = "log";
 
@@ -116,36 +118,65 @@ fn log_in(settings: &Settings, plan: &ClusterPlan, cluster: &str, order: &LabSsh
         // Better words than those of ssh.
         lab.status(false)?;
     }
-    let ssh = find("ssh").ok_or_else(|| hinted("there is no `ssh` on this machine", "install openssh-client"))?;
-    let user = order.user.clone().or_else(|| plan.site.users.first().map(|user| user.name.clone()));
-    let user = user.ok_or_else(|| hinted("the cluster has no users", "say whose account with `--user NAME`"))?;
-    let own = std::env::current_exe().context("finding this program")?;
-    let words = [own.as_path(), Path::new("-C"), &settings.directory].map(quoted);
-    let proxy = format!(
-        "ProxyCommand={} --cache {} lab connect {} {} %p",
-        words.join(" "),
-        quoted(&settings.cache),
-        quoted(Path::new(cluster)),
-        order.node
-    );
-    let mut run = Run::new(ssh).args(["-o", &proxy, "-o", "LogLevel=ERROR", "-l", &user]);
-    let folder = lab::run_folder(&settings.directory, &plan.name)?;
-    let pass = Pass::issue(settings, cluster, plan, (&user, &order.node), &folder)?;
-    run = run.args(known(pass.as_ref(), &order.node).iter().flat_map(|option| ["-o", option]));
-    match (&order.identity, &pass) {
-        (Some(identity), _) => run = run.args(["-o", "IdentitiesOnly=yes", "-i"]).arg(identity),
-        (None, Some(pass)) => {
-            let certificate = format!("CertificateFile={}", worded(&pass.certificate()));
-            run = run.args(["-o", &certificate, "-i"]).arg(pass.key());
-        }
-        (None, None) => {}
-    }
-    let run = run.arg(&order.node).args(&order.command);
-    let ended = run.attached(None)?;
+    let session = Session::open(settings, plan, cluster, order, &[])?;
+    let ended = session.run.attached(None)?;
     match ended.and_then(|output| output.status.code()) {
         Some(0) => Ok(()),
-        Some(255) => bail!("ssh could not log in as {user} on {}", order.node),
+        Some(255) => bail!("ssh could not log in as {} on {}", session.user, order.node),
         code => bail!("the command ended with exit status {}", code.unwrap_or(-1)),
+    }
+}
+
+/// Does a command on a machine as its administrator, and gives what it said.
+fn ask(settings: &Settings, plan: &ClusterPlan, cluster: &str, node: &str, command: &str) -> Result<String> {
+    let order = LabSsh {
+        node: node.to_owned(),
+        user: None,
+        identity: None,
+        command: vec![format!("sudo --non-interactive {command}")],
+    };
+    let session = Session::open(settings, plan, cluster, &order, &["BatchMode=yes"])?;
+    let output = session.run.within(Some(ASKING))?;
+    let output = output.with_context(|| format!("{node} did not end `{command}` within {} s", ASKING.as_secs()))?;
+    ensure!(output.status.success(), "`{command}` on {node}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// What logs in, with the key that it needs for it.
+struct Session {
+    run: Run,
+    user: String,
+    _pass: Option<Pass>,
+}
+
+impl Session {
+    fn open(settings: &Settings, plan: &ClusterPlan, cluster: &str, order: &LabSsh, options: &[&str]) -> Result<Self> {
+        let ssh = find("ssh").ok_or_else(|| hinted("there is no `ssh` on this machine", "install openssh-client"))?;
+        let user = order.user.clone().or_else(|| plan.site.users.first().map(|user| user.name.clone()));
+        let user = user.ok_or_else(|| hinted("the cluster has no users", "say whose account with `--user NAME`"))?;
+        let own = std::env::current_exe().context("finding this program")?;
+        let words = [own.as_path(), Path::new("-C"), &settings.directory].map(quoted);
+        let proxy = format!(
+            "ProxyCommand={} --cache {} lab connect {} {} %p",
+            words.join(" "),
+            quoted(&settings.cache),
+            quoted(Path::new(cluster)),
+            order.node
+        );
+        let mut run = Run::new(ssh).args(["-o", &proxy, "-o", "LogLevel=ERROR", "-l", &user]);
+        run = run.args(options.iter().flat_map(|option| ["-o", option]));
+        let folder = lab::run_folder(&settings.directory, &plan.name)?;
+        let pass = Pass::issue(settings, cluster, plan, (&user, &order.node), &folder)?;
+        run = run.args(known(pass.as_ref(), &order.node).iter().flat_map(|option| ["-o", option]));
+        match (&order.identity, &pass) {
+            (Some(identity), _) => run = run.args(["-o", "IdentitiesOnly=yes", "-i"]).arg(identity),
+            (None, Some(pass)) => {
+                let certificate = format!("CertificateFile={}", worded(&pass.certificate()));
+                run = run.args(["-o", &certificate, "-i"]).arg(pass.key());
+            }
+            (None, None) => {}
+        }
+        Ok(Self { run: run.arg(&order.node).args(&order.command), user, _pass: pass })
     }
 }
 
@@ -196,7 +227,9 @@ fn try_out(
     launch(&folder, &lab, settings)?;
     let play = || -> Result<Vec<Verdict>> {
         let patience = PATIENCE[usize::from(!value.kvm)];
-        let mut trial = Trial::new(&lab, plan, &chosen, rounds, patience, progress)?;
+        let ask = |node: &str, command: &str| ask(settings, plan, &order.cluster, node, command);
+        let shell: Option<lab::Shell<'_>> = find("ssh").map(|_| &ask as lab::Shell<'_>);
+        let mut trial = Trial::new(&lab, plan, &chosen, rounds, patience, shell, progress)?;
         let mut verdicts = Vec::new();
         for scenario in &chosen {
             interrupt::check()?;

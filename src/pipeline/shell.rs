@@ -1,12 +1,12 @@
 //! `imgbuild shell`: a shell in the finished root of a role, in the sandbox; what is done there is thrown away.
 
 use super::select::select;
-use super::{native, pins, supply, work};
+use super::work::{self, Root};
+use super::{native, pins, supply};
 use crate::base::progress::Progress;
 use crate::cli::meant::{Names, Selection, Settings};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::package::{BuildPlan, PackageSet};
-use crate::rootfs::{self, AssembleRequest};
 use crate::sandbox::{Command, Stdin, Worker};
 use crate::store::Store;
 use anyhow::{Context as _, Result};
@@ -48,19 +48,9 @@ pub(super) fn run(
 /// The worker's part.
 pub(super) fn job(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
     let request: Request = serde_json::from_slice(request).context("reading the request")?;
-    let store = Store::open(&request.cache)?;
-    let work = store.work()?;
-    let assemble = AssembleRequest {
-        plan: &request.plan,
-        packages: &request.packages,
-        store: &store,
-        work: &work.folder("root")?,
-        node_executable: rootfs::node::executable(),
-        witness: None,
-    };
-    let assembled = rootfs::assemble(&assemble, progress)?;
+    let root = Root::assemble(&request.cache, &request.plan, &request.packages, progress)?;
     progress.note("the root is ready; leave with `exit`, nothing is kept");
-    open(assembled.root())?;
+    open(root.path())?;
     Ok(Vec::new())
 }
 

@@ -6,13 +6,13 @@ use crate::cli::meant::Settings;
 use crate::plan::ClusterPlan;
 use crate::secret::{self, Source};
 use anyhow::{Context as _, Result};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// How long a key is accepted; a session that has begun goes on.
 const SECONDS: u64 = 3600;
+/// Only their owner may read these files.
+const MODE: u32 = 0o600;
 
 /// A key, its certificate and the key of the machine that it is for, in files, which go with this value.
 pub(super) struct Pass {
@@ -35,10 +35,10 @@ impl Pass {
         let folder =
             tempfile::Builder::new().prefix("visit-").tempdir_in(run).context("creating a folder for a key")?;
         let pass = Self { folder };
-        write(&pass.key(), visit.key.private().reveal())?;
-        write(&pass.certificate(), &format!("{}\n", visit.certificate))?;
+        private::create(&pass.key(), visit.key.private().reveal().as_bytes(), MODE)?;
+        private::create(&pass.certificate(), format!("{}\n", visit.certificate).as_bytes(), MODE)?;
         let known = identity.nodes.get(node).with_context(|| format!("{node} has no secrets yet"))?;
-        write(&pass.known_hosts(), &format!("{node} {}\n", known.host_key.public_line()))?;
+        private::create(&pass.known_hosts(), format!("{node} {}\n", known.host_key.public_line()).as_bytes(), MODE)?;
         Ok(Some(pass))
     }
 
@@ -65,13 +65,6 @@ fn home(settings: &Settings, cluster: &str, plan: &ClusterPlan) -> PathBuf {
     }
     let path = settings.directory.join(cluster);
     if path.is_dir() { path } else { path.parent().map(Path::to_owned).unwrap_or_default() }
-}
-
-/// Writes a file that only its owner may read.
-fn write(path: &Path, text: &str) -> Result<()> {
-    let writing = || format!("writing {}", path.display());
-    let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path);
-    file.with_context(writing)?.write_all(text.as_bytes()).with_context(writing)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::output::{self, ArtifactKind};
 use crate::package::{BuildPlan, BuiltFrom, PackageSet};
 use crate::rootfs::{self, AssembleRequest, Assembled};
 use crate::sandbox::{ToolRoot, Worker};
-use crate::store::Store;
+use crate::store::{Store, Work};
 use crate::{boot, disk};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -98,6 +98,40 @@ pub(super) fn clear_up(cache: &Path) {
     let left = std::fs::read_dir(cache.join("work")).is_ok_and(|mut found| found.next().is_some());
     if let (true, Ok(request)) = (left, serde_json::to_vec(cache)) {
         let _ = Worker::run_regardless(SWEEP, &request, &Silent);
+    }
+}
+
+/// The finished root of an image, for commands to be run in it. It and what is done there go with this value.
+pub(super) struct Root {
+    assembled: Assembled,
+    // After what lies in it.
+    _work: Work,
+}
+
+impl Root {
+    /// Assembles it; only a worker can.
+    pub(super) fn assemble(
+        cache: &Path,
+        plan: &BuildPlan,
+        packages: &PackageSet,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let store = Store::open(cache)?;
+        let work = store.work()?;
+        let request = AssembleRequest {
+            plan,
+            packages,
+            store: &store,
+            work: &work.folder("root")?,
+            node_executable: rootfs::node::executable(),
+            witness: None,
+        };
+        Ok(Self { assembled: rootfs::assemble(&request, progress)?, _work: work })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        self.assembled.root()
     }
 }
 

@@ -42,6 +42,17 @@ pub(crate) struct ListenerEntry {
     /// The API's own address when not given.
     pub(crate) addresses: Vec<Located<IpAddr>>,
     pub(crate) to: Target,
+    /// That a connection comes about when not given.
+    pub(crate) health: HealthEntry,
+}
+
+/// What shows that somebody behind a listener is well.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HealthEntry {
+    /// The path that is asked for by HTTP, and must be answered with 200.
+    pub(crate) get: Option<String>,
+    /// Whether all that is said by TLS.
+    pub(crate) tls: bool,
 }
 
 /// Where a listener leads.
@@ -136,8 +147,9 @@ pub(super) fn listeners(report: &Report, node: &Node) -> Vec<ListenerEntry> {
             let port = fields.require("port").and_then(|node| port(report, node));
             let addresses = several(report, fields.get("address"), "address", words::address);
             let to = fields.require("to").and_then(|node| target(report, node));
+            let health = fields.get("health").and_then(|node| health(report, node)).unwrap_or_default();
             fields.close();
-            Some(ListenerEntry { name: name?, port: port?, addresses, to: to? })
+            Some(ListenerEntry { name: name?, port: port?, addresses, to: to?, health })
         })
         .collect()
 }
@@ -153,6 +165,20 @@ fn target(report: &Report, node: &Node) -> Option<Target> {
     }
     fields.close();
     Some(Target { role, nodes, port: port?.value })
+}
+
+fn health(report: &Report, node: &Node) -> Option<HealthEntry> {
+    let mut fields = Fields::open(report, node, "a listener's health")?;
+    let get = fields.get("get").and_then(|node| report.checked(node, words::url_path));
+    let tls = fields.get("tls").and_then(|node| report.boolean(node)).unwrap_or(false);
+    if !fields.has("get") && !tls {
+        let fault = Fault::new(node.place, "`health` says neither what to `get` nor that it is asked by `tls`");
+        report.add(
+            fault.hint("write `health: {get: /healthz}`, or leave it out: that it can be connected to is enough then"),
+        );
+    }
+    fields.close();
+    Some(HealthEntry { get: get.map(|get| get.value), tls })
 }
 
 fn port(report: &Report, node: &Node) -> Option<Located<i64>> {

@@ -74,6 +74,19 @@ pub(super) fn vault_path(text: &str) -> Result<String, Refusal> {
         .hint("write it without `data/`, as `vault kv get` takes it: imgbuild/demo"))
 }
 
+/// A path that is asked for by HTTP: what balancers take as one word, whatever their quotes and comments are.
+pub(super) fn url_path(text: &str) -> Result<String, Refusal> {
+    let shape = |c: char| c.is_ascii_alphanumeric() || "-._~/?=&".contains(c);
+    if text.starts_with('/') && text.len() <= 200 && text.chars().all(shape) {
+        return Ok(text.to_owned());
+    }
+    let meant = (!text.starts_with('/') && !text.contains(':')).then(|| format!("/{text}"));
+    let meant = meant.filter(|path| path.len() > 1 && url_path(path).is_ok());
+    Err(Refusal::new(format!("`{text}` is no path to ask for"))
+        .suggest(meant)
+        .hint("begin with `/`; letters, digits and -._~/?=& are known, at most 200"))
+}
+
 /// An address of a machine.
 pub(super) fn address(text: &str) -> Result<IpAddr, Refusal> {
     let refuse = |message: String| Refusal::new(message);

@@ -5,6 +5,7 @@
 
 mod gateway;
 mod pair;
+mod rest;
 mod watch;
 
 use super::control::Lab;
@@ -15,6 +16,7 @@ use crate::base::interrupt;
 use crate::base::progress::Progress;
 use crate::plan::ClusterPlan;
 use anyhow::{Context as _, Result, bail, ensure};
+use rest::Rest;
 use serde::Serialize;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
@@ -122,11 +124,15 @@ impl std::fmt::Display for Verdict {
     }
 }
 
+/// Does a command on a machine, as its administrator, and gives what it said.
+pub type Shell<'a> = &'a dyn Fn(&str, &str) -> Result<String>;
+
 /// A cluster on trial.
 pub struct Trial<'a> {
     lab: &'a Lab,
     plan: &'a ClusterPlan,
     progress: &'a dyn Progress,
+    shell: Option<Shell<'a>>,
     /// The balancers, most preferred first.
     balancers: Vec<String>,
     /// Floating addresses.
@@ -137,6 +143,8 @@ pub struct Trial<'a> {
     rounds: usize,
     /// How long a machine may take from its start to its role being at work.
     patience: Duration,
+    /// Whether the first balancer serves and the others have never been on.
+    alone: bool,
     measured: Vec<(String, f64)>,
     seen: Vec<String>,
 }
@@ -149,7 +157,8 @@ fn version_four(address: IpAddr) -> Option<Ipv4Addr> {
 }
 
 impl<'a> Trial<'a> {
-    /// Prepares a lab in which no machine has been started for these scenarios.
+    /// Prepares a lab in which no machine has been started for these scenarios. Without a `shell`, what needs one is not
+    /// tried, and that is told.
     ///
     /// # Errors
     /// When balancers are to be tried and nobody is behind them.
@@ -159,6 +168,7 @@ impl<'a> Trial<'a> {
         chosen: &[&Scenario],
         rounds: usize,
         patience: Duration,
+        shell: Option<Shell<'a>>,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
         let (measured, seen) = (Vec::new(), Vec::new());
@@ -178,7 +188,20 @@ impl<'a> Trial<'a> {
                 lab.stand_in(&backend.node, backend.port)?;
             }
         }
-        Ok(Self { lab, plan, progress, balancers, addresses, target, rounds, patience, measured, seen })
+        Ok(Self {
+            lab,
+            plan,
+            progress,
+            shell,
+            balancers,
+            addresses,
+            target,
+            rounds,
+            patience,
+            alone: false,
+            measured,
+            seen,
+        })
     }
 
     /// Plays a scenario.
@@ -245,13 +268,30 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Whether every floating address has the same one owner.
-    fn one_owner(&self) -> Result<bool> {
+    /// The one owner that every floating address has, if that is so.
+    fn one_owner(&self) -> Result<Option<String>> {
         let mut all = Vec::new();
         for address in &self.addresses {
             all.push(self.lab.owners(*address)?);
         }
-        Ok(all.iter().all(|owners| owners.len() == 1 && *owners == all[0]))
+        let one = all.iter().all(|owners| owners.len() == 1 && *owners == all[0]);
+        Ok(all.into_iter().flatten().next().filter(|_| one))
+    }
+
+    /// Waits until every floating address has had the same one owner for so long. Gives how long it took until that began.
+    fn rests(&self, calm: Duration) -> Result<Duration> {
+        let began = Instant::now();
+        let mut rest = Rest::default();
+        loop {
+            interrupt::check()?;
+            let asked = began.elapsed();
+            rest.see(asked, self.one_owner()?);
+            let now = began.elapsed();
+            if let Some(since) = rest.lasting(now, calm) {
+                return Ok(since);
+            }
+            ensure!(now < self.patience, "after {} s the floating addresses do not keep one owner", now.as_secs());
+        }
     }
 
     fn ready(&self, name: &str) -> Result<bool> {
@@ -260,12 +300,13 @@ impl<'a> Trial<'a> {
         if let Power::Failed(said) = &node.power {
             bail!("{name} failed: {said}");
         }
-        ensure!(node.stage != Stage::Refused, "{name}: {}", node.last);
+        ensure!(!matches!(node.stage, Stage::Refused | Stage::Panicked), "{name}: {}", node.last);
         Ok(node.power == Power::On && node.stage == Stage::Ready)
     }
 
     /// Starts those of the pair that are off, and waits until all are ready, with one owner, and the address answers.
     fn form(&mut self) -> Result<Duration> {
+        self.alone = false;
         self.lab.heal()?;
         let began = Instant::now();
         let status = self.lab.status(false)?;
@@ -274,7 +315,7 @@ impl<'a> Trial<'a> {
             match node.map(|node| &node.power) {
                 Some(Power::Frozen) => self.lab.freeze(&name, false)?,
                 Some(Power::On) => {}
-                _ => self.lab.start(&name, None)?,
+                _ => self.lab.start(&name, Some(0))?,
             }
         }
         self.settled()?;
@@ -286,14 +327,24 @@ impl<'a> Trial<'a> {
         for name in &self.balancers {
             self.until(&format!("{name} is ready"), self.patience, |trial| trial.ready(name))?;
         }
-        self.until("every floating address has the same one owner", self.patience, Self::one_owner)?;
+        self.until("every floating address has the same one owner", self.patience, |trial| {
+            Ok(trial.one_owner()?.is_some())
+        })?;
         self.until("the address answers", self.patience, |trial| Ok(trial.answers()))?;
         Ok(())
     }
 
-    /// All balancers off, with fresh disks and right clocks.
-    fn fresh(&self) -> Result<()> {
+    /// All balancers off, with fresh disks.
+    fn fresh(&mut self) -> Result<()> {
+        self.alone = false;
         self.renew(&self.balancers)
+    }
+
+    /// Balancers that are off.
+    fn off(&self) -> Result<Vec<String>> {
+        let status = self.lab.status(false)?;
+        let off = status.nodes.into_iter().filter(|node| !matches!(node.power, Power::On | Power::Frozen));
+        Ok(off.map(|node| node.name).filter(|name| self.balancers.contains(name)).collect())
     }
 
     /// These machines off, with fresh disks.

@@ -1,8 +1,10 @@
 //! What is tried with balancers that share floating addresses.
 
+use super::watch::Watch;
 use super::{Part, Scenario, Trial};
 use crate::base::interrupt;
 use crate::lab::Direction;
+use crate::plan::BalancerKind;
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,15 @@ const CALM: Duration = Duration::from_secs(20);
 const OBSERVED: Duration = Duration::from_secs(60);
 /// An hour, which the late one's clock is ahead.
 const HOUR: i64 = 3600;
+/// A change of the live configuration that no seed has, and the question for it (Pacemaker). It changes nothing that can be
+/// noticed: two machines have less to do at once than that.
+const CHANGED: &str = "417";
+const CHANGE: &str = "crm_attribute --type crm_config --name batch-limit --update 417";
+const QUESTION: &str = "crm_attribute --type crm_config --name batch-limit --query --quiet";
 
+/// In an order in which as few machines as possible are started: each takes minutes where they are emulated. What follows
+/// `together` finds a pair that is whole, `stale` leaves the one off that `wiped` rebuilds, `dead` the one alone that `late`
+/// comes to.
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "together", what: "all start at once, with fresh disks", part: Part::Balancers, play: together },
     Scenario {
@@ -63,6 +73,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         part: Part::Balancers,
         play: wiped,
     },
+    Scenario { name: "dead", what: "one never starts: the other serves alone", part: Part::Balancers, play: dead },
+    Scenario {
+        name: "late",
+        what: "one starts after the pair's timers have run out, its clock an hour ahead",
+        part: Part::Balancers,
+        play: late,
+    },
     Scenario {
         name: "first-alone",
         what: "the first starts, then the second",
@@ -70,13 +87,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         play: first_alone,
     },
     Scenario { name: "last-alone", what: "the second starts, then the first", part: Part::Balancers, play: last_alone },
-    Scenario {
-        name: "late",
-        what: "one starts after the pair's timers have run out, its clock an hour ahead",
-        part: Part::Balancers,
-        play: late,
-    },
-    Scenario { name: "dead", what: "one never starts: the other serves alone", part: Part::Balancers, play: dead },
 ];
 
 fn together(trial: &mut Trial<'_>) -> Result<()> {
@@ -129,16 +139,18 @@ fn befall(
     breaks(trial, &active)?;
     let outage = trial.recovered(&watch, since)?;
     trial.measure(format!("without an answer when {what}"), outage);
+    mended(trial, &watch, |trial| mends(trial, &active))
+}
+
+/// Mends what was broken: one owner is left, everybody is at work, the address answers, and so it stays.
+fn mended(trial: &mut Trial<'_>, watch: &Watch, mends: impl Fn(&Trial) -> Result<()>) -> Result<()> {
     let since = watch.now();
-    mends(trial, &active)?;
-    let began = Instant::now();
-    trial.until("every floating address has the same one owner", trial.patience, Trial::one_owner)?;
-    trial.measure("until one owner was left", began.elapsed());
+    mends(trial)?;
+    let time = trial.rests(CALM / 2)?;
+    trial.measure("after it was mended, until one owner was left", time);
     trial.settled()?;
-    let outage = trial.recovered(&watch, since)?;
+    let outage = trial.recovered(watch, since)?;
     trial.measure("without an answer when it was mended", outage);
-    std::thread::sleep(CALM / 4);
-    ensure!(trial.one_owner()?, "there was one owner, and then no longer");
     Ok(())
 }
 
@@ -184,17 +196,7 @@ fn one_way(trial: &mut Trial<'_>, what: &str, direction: Direction) -> Result<()
     trial.measure(format!("without an answer in the {} s in which {what}", OBSERVED.as_secs()), watch.outage(since));
     trial.see(course(&owners));
     trial.see(if answering { "in the end the address answered" } else { "in the end the address did not answer" });
-    let since = watch.now();
-    trial.lab.heal()?;
-    let began = Instant::now();
-    trial.until("every floating address has the same one owner", trial.patience, Trial::one_owner)?;
-    trial.measure("after it was mended, until one owner was left", began.elapsed());
-    trial.settled()?;
-    let outage = trial.recovered(&watch, since)?;
-    trial.measure("without an answer when it was mended", outage);
-    std::thread::sleep(CALM / 4);
-    ensure!(trial.one_owner()?, "there was one owner, and then no longer");
-    Ok(())
+    mended(trial, &watch, |trial| trial.lab.heal())
 }
 
 /// Who answered for an address, one after the other.
@@ -234,13 +236,29 @@ fn frozen(trial: &mut Trial<'_>) -> Result<()> {
 }
 
 fn wiped(trial: &mut Trial<'_>) -> Result<()> {
-    trial.form()?;
+    // One that is off already, the others serving, is as good as one whose plug is pulled now.
+    let idle = match trial.off()?.as_slice() {
+        [off] if trial.answers() => off.clone(),
+        _ => {
+            trial.form()?;
+            let active = trial.owner()?;
+            let Some(idle) = trial.others(&active).pop() else { return Ok(()) };
+            trial.lab.kill(&idle, false)?;
+            idle
+        }
+    };
     let active = trial.owner()?;
-    let Some(idle) = trial.others(&active).pop() else { return Ok(()) };
+    // keepalived has no configuration but the seed's.
+    let pacemaker = trial.plan.balancers.as_ref().is_some_and(|balancers| balancers.kind == BalancerKind::Pacemaker);
+    let live = trial.shell.filter(|_| pacemaker);
+    if let Some(shell) = live {
+        shell(&active, CHANGE)?;
+    }
     let watch = trial.watch()?;
     let since = watch.now();
     trial.lab.wipe(&idle, false)?;
     let began = Instant::now();
+    trial.lab.start(&idle, Some(0))?;
     trial.until(&format!("{idle} is ready again"), trial.patience, |trial| trial.ready(&idle))?;
     trial.measure("until it was ready again", began.elapsed());
     std::thread::sleep(CALM / 4);
@@ -251,62 +269,77 @@ fn wiped(trial: &mut Trial<'_>) -> Result<()> {
     // It has taken its place: it can serve.
     trial.lab.kill(&active, false)?;
     trial.until("the rebuilt one serves", trial.patience, |trial| Ok(trial.answers() && trial.owner()? == idle))?;
+    // Nobody else is left who could know.
+    if let Some(shell) = live {
+        let known = shell(&idle, QUESTION)?;
+        ensure!(known.trim() == CHANGED, "the live configuration is lost: {idle} knows {known:?}, not {CHANGED}");
+        trial.see("it has the live configuration");
+    } else if pacemaker {
+        trial.see("whether it has the live configuration was not asked: there is no `ssh` here");
+    }
     Ok(())
 }
 
-/// One starts alone; the others follow when it serves.
-fn alone(trial: &mut Trial<'_>, first: &str, clock: Option<i64>, pause: Duration) -> Result<()> {
+/// One starts, and the others never did.
+fn begin_alone(trial: &mut Trial<'_>, first: &str) -> Result<()> {
     trial.fresh()?;
     let began = Instant::now();
-    trial.lab.start(first, None)?;
+    trial.lab.start(first, Some(0))?;
     trial.until(&format!("{first} is ready"), trial.patience, |trial| trial.ready(first))?;
     trial.until("the address answers", trial.patience, |trial| Ok(trial.answers()))?;
     trial.measure("alone, from the start until the address answers", began.elapsed());
     ensure!(trial.owner()? == first, "somebody else than {first} has the address");
-    std::thread::sleep(pause);
+    Ok(())
+}
+
+/// The others come to one that serves alone, their clocks ahead by so many seconds.
+fn join(trial: &mut Trial<'_>, first: &str, clock: i64) -> Result<()> {
+    trial.alone = false;
     let watch = trial.watch()?;
     let since = watch.now();
     for other in trial.others(first) {
-        trial.lab.start(&other, clock)?;
+        trial.lab.start(&other, Some(clock))?;
     }
     trial.settled()?;
     std::thread::sleep(CALM / 4);
     ensure!(trial.owner()? == first, "the address moved when the others came");
     let outage = watch.outage(since);
     ensure!(outage < Duration::from_secs(2), "{:.1} s without an answer when the others came", outage.as_secs_f64());
-    if clock.is_some() {
-        for other in trial.others(first) {
-            trial.lab.kill(&other, false)?;
-            trial.lab.start(&other, Some(0))?;
-        }
-    }
     Ok(())
 }
 
 fn first_alone(trial: &mut Trial<'_>) -> Result<()> {
     let first = trial.balancers[0].clone();
-    alone(trial, &first, None, Duration::ZERO)
+    begin_alone(trial, &first)?;
+    join(trial, &first, 0)
 }
 
 fn last_alone(trial: &mut Trial<'_>) -> Result<()> {
     let last = trial.balancers[trial.balancers.len() - 1].clone();
-    alone(trial, &last, None, Duration::ZERO)
-}
-
-fn late(trial: &mut Trial<'_>) -> Result<()> {
-    let first = trial.balancers[0].clone();
-    alone(trial, &first, Some(HOUR), CALM)
+    begin_alone(trial, &last)?;
+    join(trial, &last, 0)
 }
 
 fn dead(trial: &mut Trial<'_>) -> Result<()> {
     let first = trial.balancers[0].clone();
-    trial.fresh()?;
-    let began = Instant::now();
-    trial.lab.start(&first, None)?;
-    trial.until("the address answers", trial.patience, |trial| Ok(trial.answers()))?;
-    trial.measure("from the start until the address answers", began.elapsed());
+    begin_alone(trial, &first)?;
     std::thread::sleep(CALM);
     ensure!(trial.answers() && trial.owner()? == first, "{first} does not serve alone any more");
+    trial.alone = true;
+    Ok(())
+}
+
+fn late(trial: &mut Trial<'_>) -> Result<()> {
+    // What `dead` ends with is what this one begins with.
+    if !trial.alone {
+        dead(trial)?;
+    }
+    let first = trial.balancers[0].clone();
+    join(trial, &first, HOUR)?;
+    // Whoever plays on begins with right clocks.
+    for other in trial.others(&first) {
+        trial.lab.kill(&other, false)?;
+    }
     Ok(())
 }
 

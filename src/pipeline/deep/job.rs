@@ -4,10 +4,9 @@ use super::finding::Finding;
 use crate::base::parallel;
 use crate::base::progress::{Progress, Unit};
 use crate::package::{BuildPlan, PackageSet};
-use crate::rootfs::{self, AssembleRequest};
+use crate::pipeline::work::Root;
 use crate::sandbox::{Access, Command, Status};
 use crate::seed::{How, JUDGES, UNABLE};
-use crate::store::Store;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,18 +49,8 @@ enum Verdict {
 /// Does it.
 pub(in crate::pipeline) fn job(request: &[u8], progress: &dyn Progress) -> Result<Vec<u8>> {
     let request: Request = serde_json::from_slice(request).context("reading the request")?;
-    let store = Store::open(&request.cache)?;
-    let work = store.work()?;
-    let assemble = AssembleRequest {
-        plan: &request.plan,
-        packages: &request.packages,
-        store: &store,
-        work: &work.folder("root")?,
-        node_executable: rootfs::node::executable(),
-        witness: None,
-    };
-    let assembled = rootfs::assemble(&assemble, progress)?;
-    let root = assembled.root();
+    let assembled = Root::assemble(&request.cache, &request.plan, &request.packages, progress)?;
+    let root = assembled.path();
     let missing = missing(root)?;
     let phase = progress.phase("judge", request.wanted.len() as u64, Unit::Items);
     let verdicts = parallel::map_on(request.jobs, &request.wanted, |(node, number)| {

@@ -11,6 +11,7 @@ pub(super) use job::job;
 use super::clusters::{counted, draw, table};
 use super::select::{select, sources};
 use super::{native, pins, seeds, supply, work};
+use crate::base::private;
 use crate::base::progress::Progress;
 use crate::cli::meant::{Names, Selection, Settings};
 use crate::cli::outcome::{Failure, Outcome};
@@ -27,9 +28,6 @@ use finding::{Finding, Refused};
 use job::{Answer, Request};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 /// The worker's job.
@@ -157,19 +155,9 @@ fn write(told: &Told, home: &Path) -> Result<Vec<(String, String)>> {
     let mut files = Vec::new();
     for (path, file) in &told.tree.files {
         let target = root.join(path);
-        let writing = || format!("writing {}", target.display());
-        if let Some(parent) = target.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).with_context(writing)?;
-        }
         // Some programs look at the modes of what they are to read or to run.
         let mode = told.modes.get(path).copied().unwrap_or(file.mode);
-        let opened = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&target);
-        let put = |mut opened: fs::File| {
-            // Whatever the umask says.
-            opened.set_permissions(fs::Permissions::from_mode(mode))?;
-            opened.write_all(file.content.bytes())
-        };
-        opened.and_then(put).with_context(writing)?;
+        private::create(&target, file.content.bytes(), mode)?;
         if let Some(place) = path.strip_prefix(FILES) {
             files.push((path.clone(), place.to_owned()));
         }

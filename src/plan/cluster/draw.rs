@@ -2,9 +2,9 @@
 
 use super::expand::{Interface, Machine};
 use super::values::{
-    ApiPlan, Backend, BalancerKind, BalancersPlan, ClusterPlan, DataDisk, FloatingAddress, GlusterPlan, InterfacePlan,
-    KubernetesPlan, Link, NetworkPlan, NodePlan, NodeSize, ProxyPlan, ServicePlan, SitePlan, SyslogPlan, UserPlan,
-    VaultPlan,
+    ApiPlan, Backend, BalancerKind, BalancersPlan, ClusterPlan, DataDisk, FloatingAddress, GlusterPlan, HealthPlan,
+    InterfacePlan, KubernetesPlan, Link, NetworkPlan, NodePlan, NodeSize, ProxyPlan, ServicePlan, SitePlan, SyslogPlan,
+    UserPlan, VaultPlan,
 };
 use super::{addresses, balancers, expand, members, networks, resources, roles};
 use crate::base::network::Cidr;
@@ -258,6 +258,8 @@ fn services(cluster: &Cluster, api: Option<&ApiPlan>, nodes: &[NodePlan]) -> Vec
         addresses: api.addresses.iter().chain(&api.public).copied().collect(),
         port: api.port,
         backends: backends(&|node| node.has("master"), api_server),
+        // An API server says at /readyz whether it can do its work.
+        health: HealthPlan { get: Some("/readyz".to_owned()), tls: true },
     }];
     for listener in &cluster.listeners {
         let to = &listener.to;
@@ -271,6 +273,7 @@ fn services(cluster: &Cluster, api: Option<&ApiPlan>, nodes: &[NodePlan]) -> Vec
             addresses,
             port: port(listener.port.value),
             backends,
+            health: HealthPlan { get: listener.health.get.clone(), tls: listener.health.tls },
         });
     }
     all

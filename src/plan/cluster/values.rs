@@ -202,6 +202,17 @@ pub struct ServicePlan {
     pub port: u16,
     /// Who answers.
     pub backends: Vec<Backend>,
+    /// What shows that one of them is well.
+    pub health: HealthPlan,
+}
+
+/// What shows that somebody is well who stands behind balancers; that a connection comes about when neither is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthPlan {
+    /// The path that is asked for by HTTP, and must be answered with 200.
+    pub get: Option<String>,
+    /// Whether all that is said by TLS.
+    pub tls: bool,
 }
 
 /// A machine that answers.
