@@ -91,7 +91,9 @@ impl NodeStatus {
         let mut remarks = self.faults.clone();
         match &self.power {
             Power::Failed(said) => remarks.push(shortened(said)),
-            _ if self.hangs() || matches!(self.stage, Stage::Refused | Stage::Failed | Stage::Waiting | Stage::Panicked) => {
+            _ if self.hangs()
+                || matches!(self.stage, Stage::Refused | Stage::Failed | Stage::Waiting | Stage::Panicked) =>
+            {
                 remarks.push(shortened(&self.last));
             }
             _ => {}

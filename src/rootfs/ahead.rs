@@ -42,7 +42,7 @@ const LIBRARY_INPUTS: [&str; 2] = ["etc/ld.so.conf", "etc/ld.so.conf.d"];
 /// Has the program that makes initial ramdisks, and writes its settings when it is configured.
 const INITRAMFS_PACKAGE: &str = "initramfs-tools";
 /// Makes the store of certificates.
-const CERTIFICATES: &str = "update-ca-certificates";
+pub(super) const CERTIFICATES: &str = "update-ca-certificates";
 /// What it reads.
 const CERTIFICATES_INPUTS: [&str; 4] = [
     "etc/ca-certificates.conf",

@@ -159,6 +159,12 @@ impl Deferred {
         let done = std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner));
         let mut asked = self.take()?;
         let updated = asked.iter().any(|line| line[0] == "update-initramfs");
+        // One store, however many asked for it.
+        if let Some(line) = ahead::certificates(&asked)
+            && done.holds(root, line)?
+        {
+            asked.retain(|line| line[0] != ahead::CERTIFICATES);
+        }
         for line in asked.clone() {
             if done.holds(root, &line)? {
                 asked.remove(&line);

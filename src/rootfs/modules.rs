@@ -16,20 +16,24 @@ use std::fs;
 use std::io::{Cursor, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 /// Where modules lie in a root; packages of older releases say it without `usr`.
 const MODULES: &str = "usr/lib/modules/";
-/// Modules that wait to be decompressed: few, because they wait in memory.
-const WAITING: usize = 8;
+
+/// How far workers step back (`nice`).
+const PATIENT: i32 = 10;
 
 /// A file that belongs to a kernel, as its package has it.
 struct Packed {
     /// Below [`MODULES`].
     path: String,
-    bytes: Vec<u8>,
+    /// Where its contents are, from `offset` on.
+    archive: Arc<fs::File>,
+    offset: u64,
+    length: usize,
     compression: Compression,
 }
 
@@ -37,7 +41,7 @@ struct Packed {
 #[derive(Debug)]
 pub(super) struct Modules {
     folder: PathBuf,
-    queue: Option<SyncSender<Packed>>,
+    queue: Option<Sender<Packed>>,
     workers: Vec<JoinHandle<Result<()>>>,
     /// Compressed modules by path below [`MODULES`], with the bytes that they have in the package.
     lengths: Mutex<BTreeMap<String, u64>>,
@@ -54,7 +58,7 @@ impl Modules {
     /// Begins with nothing, in a folder that does not exist yet and that no script is ever shown.
     pub(super) fn begin(folder: PathBuf) -> Result<Self> {
         fs::create_dir(&folder).with_context(|| format!("creating {}", folder.display()))?;
-        let (queue, waiting) = sync_channel(WAITING);
+        let (queue, waiting) = channel();
         let waiting = Arc::new(Mutex::new(waiting));
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let worker = |_| {
@@ -65,27 +69,26 @@ impl Modules {
         Ok(Self { folder, queue: Some(queue), workers, lengths: Mutex::default() })
     }
 
-    /// Takes a member of a package's `data.tar` if it belongs to a kernel; otherwise its contents are not touched.
-    pub(super) fn member(&self, member: &Member, contents: &mut impl Read) -> Result<()> {
-        let Some(path) = below_modules(&member.path) else { return Ok(()) };
-        if member.kind != MemberKind::File || member.size > KERNEL_MODULE_PACKED_BYTES {
-            return Ok(());
-        }
-        let compression = compression(path).unwrap_or(Compression::None);
+    /// Takes a member of a package's `data.tar` if it belongs to a kernel. Its contents lie in `archive` from `offset` on.
+    pub(super) fn member(&self, member: &Member, archive: &Arc<fs::File>, offset: u64) {
+        let Some(path) = below_modules(&member.path) else { return };
+        let compression = compression(path);
         // A kernel whose modules are not compressed gains nothing here.
-        if compression == Compression::None && is_module(path) {
-            return Ok(());
+        if member.kind != MemberKind::File
+            || member.size > KERNEL_MODULE_PACKED_BYTES
+            || compression == Some(Compression::None)
+        {
+            return;
         }
-        let mut bytes = Vec::new();
-        contents.read_to_end(&mut bytes).context("reading data.tar")?;
-        if is_module(path) {
+        if compression.is_some() {
             let mut lengths = self.lengths.lock().unwrap_or_else(PoisonError::into_inner);
-            lengths.insert(path.to_owned(), bytes.len() as u64);
+            lengths.insert(path.to_owned(), member.size);
         }
+        let Ok(length) = usize::try_from(member.size) else { return };
+        let (path, archive) = (path.to_owned(), Arc::clone(archive));
+        let packed = Packed { path, archive, offset, length, compression: compression.unwrap_or(Compression::None) };
         // Workers that have failed listen no more; they say why in the end.
-        let packed = Packed { path: path.to_owned(), bytes, compression };
         self.queue.as_ref().map_or(Ok(()), |queue| queue.send(packed)).unwrap_or_default();
-        Ok(())
     }
 
     /// Waits until all are decompressed.
@@ -140,16 +143,20 @@ pub(super) fn hand_over(folder: &Path, root: &Root, version: &str) -> Result<()>
 }
 
 fn work(folder: &Path, waiting: &Mutex<Receiver<Packed>>) -> Result<()> {
+    // Scripts and the unpacking of other packages go first: they are waited for, and this is not yet.
+    rustix::process::setpriority_process(None, PATIENT).unwrap_or_default();
     let mut plain = Vec::new();
     loop {
         let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Packed { path, bytes, compression }) = next else { return Ok(()) };
+        let Ok(Packed { path, archive, offset, length, compression }) = next else { return Ok(()) };
         let to = folder.join(&path);
         let unpacking = || format!("unpacking {MODULES}{path}");
         if let Some(above) = to.parent() {
             fs::create_dir_all(above).with_context(unpacking)?;
         }
-        let mut packed = compression.decoder(Cursor::new(bytes), KERNEL_MODULE_BYTES).with_context(unpacking)?;
+        let mut packed = vec![0; length];
+        archive.read_exact_at(&mut packed, offset).with_context(unpacking)?;
+        let mut packed = compression.decoder(Cursor::new(packed), KERNEL_MODULE_BYTES).with_context(unpacking)?;
         plain.clear();
         packed.read_to_end(&mut plain).with_context(unpacking)?;
         let file = fs::File::create(&to).with_context(unpacking)?;
@@ -196,7 +203,10 @@ mod tests {
     fn taken(folder: &Path, files: &[(&str, &[u8])]) -> Result<Decompressed> {
         let modules = Modules::begin(folder.join("modules")).unwrap();
         for (path, bytes) in files {
-            modules.member(&file(path, bytes), &mut &**bytes).unwrap();
+            let archive = tempfile::tempfile().unwrap();
+            archive.write_all_at(b"before", 0).unwrap();
+            archive.write_all_at(bytes, 6).unwrap();
+            modules.member(&file(path, bytes), &Arc::new(archive), 6);
         }
         modules.finish()
     }

@@ -20,11 +20,12 @@ use crate::package::deb::Members;
 use anyhow::{Context as _, Result, bail};
 use claims::{Claims, Conflict};
 use rustix::fs::{self as sys, AtFlags, FileType, Mode, Timespec, Timestamps};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek as _, Write as _, copy};
+use std::io::{BufReader, Read, Seek as _, Write as _, copy, sink};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Links of a merged /usr: `lib` -> `usr/lib`, ...
 const MERGED: [&str; 7] = ["bin", "lib", "lib32", "lib64", "libo32", "libx32", "sbin"];
@@ -133,9 +134,14 @@ impl<'a> Unpacker<'a> {
             let mut file = tempfile::tempfile_in(folder).context("making a file").with_context(unpacking)?;
             let mut data = package.deb.data().with_context(unpacking)?;
             if let Some(modules) = modules {
-                let mut members = Members::new(Copied { from: data, to: &mut file });
+                let archive = Arc::new(file.try_clone().context("sharing a file").with_context(unpacking)?);
+                let position = Cell::new(0);
+                let mut members = Members::new(Copied { from: data, to: &mut file, position: &position });
                 while let Some(member) = members.member().context("reading data.tar").with_context(unpacking)? {
-                    modules.member(&member, &mut members).with_context(unpacking)?;
+                    let offset = position.get();
+                    // Behind its contents, so that they lie in the file.
+                    copy(&mut members, &mut sink()).context("reading data.tar").with_context(unpacking)?;
+                    modules.member(&member, &archive, offset);
                 }
             } else {
                 copy(&mut data, &mut file).context("reading data.tar").with_context(unpacking)?;
@@ -262,12 +268,15 @@ impl<'a> Unpacker<'a> {
 struct Copied<'f, R> {
     from: R,
     to: &'f mut File,
+    /// How much that is by now.
+    position: &'f Cell<u64>,
 }
 
 impl<R: Read> Read for Copied<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let taken = self.from.read(buffer)?;
         self.to.write_all(&buffer[..taken])?;
+        self.position.set(self.position.get() + taken as u64);
         Ok(taken)
     }
 }
