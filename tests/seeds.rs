@@ -23,6 +23,7 @@ use imgbuild::seed::{Form, JUDGES, SeedTree, Served, Staging, TemplateText, Writ
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 fn plan(name: &str) -> ClusterPlan {
     let sources = Sources::builtin();
@@ -279,8 +280,12 @@ nodes: [{name: n, count: 1000, role: base, interfaces: [{network: lan, mac: \"52
     println!("1000 seeds with {bytes} bytes of volumes in {:.2} s", start.elapsed().as_secs_f64());
 }
 
+/// Held while a root is made: tests that want the same one run side by side.
+static MAKING: Mutex<()> = Mutex::new(());
+
 /// The root with the target's own programs; `None`, said loudly, where it cannot be made.
 fn root(suite: &str) -> Option<PathBuf> {
+    let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let variable = format!("IMGBUILD_TEST_SERVICES_{}_ROOT", suite.to_uppercase());
     let path = std::env::var_os(variable).map(PathBuf::from);
     let path = path.unwrap_or_else(|| PathBuf::from(format!("/var/tmp/imgbuild-test-services-{suite}-root")));
@@ -290,9 +295,10 @@ fn root(suite: &str) -> Option<PathBuf> {
     }
     if !path.join("usr/sbin/haproxy").exists() {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/seeds/root");
-        let made = Run::new(script).arg(suite).arg(&path).output();
-        if !made.is_ok_and(|made| made.status.success()) {
+        let made = Run::new(script).arg(suite).arg(&path).output().unwrap();
+        if !made.status.success() {
             println!("SKIP seed_documents: no root of {suite} could be made (tests/seeds/root)");
+            println!("{}", String::from_utf8_lossy(&made.stderr));
             return None;
         }
     }
@@ -379,8 +385,9 @@ fn judge(root: &Path, node: &str, case: &Case, text: &[u8]) -> (bool, String) {
     let inside = format!("/tmp/{}/{name}", folder.path().file_name().unwrap().to_str().unwrap());
     let command = case.command.replace("DOCUMENT", &inside).replace("NODE", node);
     let run = if case.command.starts_with("keepalived") {
-        let script = format!("{INTERFACES} exec chroot \"$0\" {command}");
-        Run::new("unshare").args(["--net", "sh", "-c", &script]).arg(root)
+        // The root's own `ip`: a machine that runs tests need not have one.
+        let script = format!("{INTERFACES} exec {command}");
+        Run::new("unshare").args(["--net", "chroot"]).arg(root).args(["sh", "-c", &script])
     } else {
         Run::new("chroot").arg(root).args(["sh", "-c", &command])
     };
@@ -533,8 +540,8 @@ fn plain_cloud_init_reads_what_is_served_and_another_path_gives_nothing() {
         }
         let inside = Path::new("/tmp").join(folder.path().file_name().unwrap());
         let ask = |argument: &str, way: &str| {
-            let script = "ip link set lo up; exec chroot \"$@\"";
-            let run = Run::new("unshare").args(["--net", "sh", "-c", script, "sh"]).arg(&root);
+            let script = "ip link set lo up && exec \"$@\"";
+            let run = Run::new("unshare").args(["--net", "chroot"]).arg(&root).args(["sh", "-c", script, "sh"]);
             let run = run.args(["python3", "-c", SERVED]).arg(&inside).args([argument, way]);
             let output = run.output().unwrap();
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
