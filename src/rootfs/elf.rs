@@ -118,6 +118,24 @@ mod tests {
         whole(&bytes[..bytes.len() - 1]);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn parts_of_damaged_files_lie_in_order_and_within(
+            changes in proptest::collection::vec((0usize..320, proptest::num::u8::ANY), 0..16),
+        ) {
+            let mut bytes = file(&[(4, 0, 4096, 20480), (1, 0, 24576, 32768), (1, LOADED, 36864, 45056), (4, 0, 49152, 57344)]);
+            let headers = 64 << 10;
+            for (at, value) in changes {
+                // The file's header, then those of its sections.
+                bytes[if at < 64 { at } else { headers + at - 64 }] = value;
+            }
+            let parts = parts(&bytes);
+            proptest::prop_assert!(parts.iter().all(|part| part.start <= part.end));
+            proptest::prop_assert!(parts.windows(2).all(|pair| pair[0].end <= pair[1].start));
+            proptest::prop_assert_eq!(parts.last().map(|part| part.end), Some(bytes.len()));
+        }
+    }
+
     #[test]
     fn parts_never_overlap_and_end_with_the_file() {
         let bytes = file(&[(4, 0, 4096, 20480), (4, 0, 8192, 16384), (1, 0, 16384, 32768)]);

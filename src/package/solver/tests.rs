@@ -277,31 +277,29 @@ fn every_choice_has_its_reason() {
     );
 }
 
-#[test]
-fn what_is_left_over_stays_for_whom_it_is_suggested_by() {
-    let suites = index("a 1; Recommends: b; Suggests: d\nb 1; Depends: d, e\nd 1\ne 1; Depends: f (>= 2)\nf 1");
+/// Why each package is there when `a` is asked for, in the order in which they are chosen.
+fn reasons(lines: &str, recommends: bool) -> Vec<String> {
+    let suites = index(lines);
     let mut universe = Universe::new("amd64");
     let origin = Origin { repository: "r", suite: "s", aliases: [None; 2], priority: 500 };
     universe.add_index(origin, suites[0].1.as_bytes()).unwrap();
     let requests = [Request::parse("a").unwrap()];
-    let problem = Problem { requests: &requests, locals: &[], given: &[], essential: true, recommends: true };
+    let problem = Problem { requests: &requests, locals: &[], given: &[], essential: true, recommends };
     let chosen = solve(&mut universe, &problem).unwrap();
-    let reasons: Vec<String> = chosen.iter().map(|chosen| chosen.reason.to_string()).collect();
-    assert_eq!(reasons, ["requested as `a`", "needed by a (Suggests: d)"]);
+    chosen.iter().map(|chosen| chosen.reason.to_string()).collect()
+}
+
+#[test]
+fn what_is_left_over_stays_for_whom_it_is_suggested_by() {
+    let lines = "a 1; Recommends: b; Suggests: d\nb 1; Depends: d, e\nd 1\ne 1; Depends: f (>= 2)\nf 1";
+    assert_eq!(reasons(lines, true), ["requested as `a`", "needed by a (Suggests: d)"]);
 }
 
 #[test]
 fn what_is_put_back_for_another_says_for_whom() {
     // The first alternative went for the conflict, so the second one is put in its place afterwards.
-    let suites = index("a 1; Depends: b | c, d\nb 1\nc 1\nd 1; Conflicts: b");
-    let mut universe = Universe::new("amd64");
-    let origin = Origin { repository: "r", suite: "s", aliases: [None; 2], priority: 500 };
-    universe.add_index(origin, suites[0].1.as_bytes()).unwrap();
-    let requests = [Request::parse("a").unwrap()];
-    let problem = Problem { requests: &requests, locals: &[], given: &[], essential: true, recommends: false };
-    let chosen = solve(&mut universe, &problem).unwrap();
-    let reasons: Vec<String> = chosen.iter().map(|chosen| chosen.reason.to_string()).collect();
-    assert_eq!(reasons, ["requested as `a`", "needed by a (Depends: d)", "needed by a (Depends: b | c)"]);
+    let lines = "a 1; Depends: b | c, d\nb 1\nc 1\nd 1; Conflicts: b";
+    assert_eq!(reasons(lines, false), ["requested as `a`", "needed by a (Depends: d)", "needed by a (Depends: b | c)"]);
 }
 
 #[test]
