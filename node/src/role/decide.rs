@@ -17,8 +17,8 @@ pub(super) enum Step {
     Strike(String),
     /// A unit that is not systemd's to start is disabled and stopped.
     Stop(String),
-    /// A unit is started at boot from now on.
-    Enable(String),
+    /// Units are started at boot from now on. All at once: systemd reads every unit anew after each such command.
+    Enable(Vec<String>),
     /// systemd forgets that it gave up on a unit.
     Forgive(String),
     /// A unit is started.
@@ -36,7 +36,7 @@ impl fmt::Display for Step {
             Self::Retire(unit) => write!(f, "retiring {unit}"),
             Self::Strike(unit) => write!(f, "keeping {unit}"),
             Self::Stop(unit) => write!(f, "stopping {unit}"),
-            Self::Enable(unit) => write!(f, "enabling {unit}"),
+            Self::Enable(units) => write!(f, "enabling {}", units.join(" and ")),
             Self::Forgive(unit) => write!(f, "trying {unit} again"),
             Self::Start(unit) => write!(f, "starting {unit}"),
         }
@@ -60,14 +60,14 @@ pub(super) fn decide(wanted: &[Unit], pending: &Pending, seen: &BTreeMap<String,
         }
     }
     steps.extend(units.into_iter().cloned().map(Step::Entailed));
-    for unit in wanted.iter().filter(|unit| unit.run) {
-        let state = state(unit);
-        if state.load != "loaded" {
-            continue;
-        }
-        if state.file == "disabled" {
-            steps.push(Step::Enable(unit.name.clone()));
-        }
+    let known: Vec<(&Unit, State)> = wanted.iter().filter(|unit| unit.run).map(|unit| (unit, state(unit))).collect();
+    let known = || known.iter().filter(|(_, state)| state.load == "loaded");
+    let disabled = known().filter(|(_, state)| state.file == "disabled").map(|(unit, _)| unit.name.clone());
+    let disabled: Vec<String> = disabled.collect();
+    if !disabled.is_empty() {
+        steps.push(Step::Enable(disabled));
+    }
+    for (unit, state) in known() {
         if state.active == "failed" {
             steps.push(Step::Forgive(unit.name.clone()));
         }

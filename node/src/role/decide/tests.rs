@@ -33,7 +33,7 @@ impl World {
                 self.pending.retired.remove(unit);
             }
             Step::Stop(unit) => set(unit, Some("inactive"), Some("disabled")),
-            Step::Enable(unit) => set(unit, None, Some("enabled")),
+            Step::Enable(units) => units.iter().for_each(|unit| set(unit, None, Some("enabled"))),
             Step::Forgive(unit) => set(unit, Some("inactive"), None),
             Step::Start(unit) => set(unit, Some("active"), None),
         }
@@ -62,9 +62,8 @@ fn first_boot_enables_and_starts_in_order() {
         text,
         [
             "reading units anew",
-            "enabling corosync.service",
+            "enabling corosync.service and pacemaker.service",
             "starting corosync.service",
-            "enabling pacemaker.service",
             "starting pacemaker.service"
         ]
     );
