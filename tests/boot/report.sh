@@ -62,6 +62,10 @@ show efi sh -c 'test -d /sys/firmware/efi && echo uefi || echo bios'
 show secure sh -c 'od -An -tu1 -j4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c'
 show release cat /usr/lib/imgbuild/release
 show node /usr/lib/imgbuild/imgbuild-node status
+later=/dev/disk/by-label/later
+[ ! -e "$later" ] || show applied sh -c '
+    /usr/lib/imgbuild/imgbuild-node apply "$0" || exit
+    until grep -q "\"generation\": 4" /run/imgbuild/status.json; do sleep 1; done' "$later"
 show role timeout 90 sh -c 'until grep -Eq "\"stage\": \"(ready|idle)\"" /run/imgbuild/status.json; do sleep 1; done; cat /run/imgbuild/status.json'
 show payload sh -c 'cd /etc/boot-test && stat -c "%n %a %U:%G" payload; cat payload; cat /var/lib/boot-test/once; ls'
 show payload-unit systemctl show -p ActiveState -p UnitFileState -p Description boot-test.service

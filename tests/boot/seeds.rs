@@ -4,7 +4,7 @@ use crate::checks::{Complaints, healthy};
 use crate::machine::Lab;
 use crate::report::Report;
 use crate::seed;
-use crate::signed::{Order, volume, write};
+use crate::signed::{Order, labelled, volume, write};
 use anyhow::{Context as _, Result};
 use imgbuild::base::size::GIB;
 use imgbuild::lab::Firmware;
@@ -16,10 +16,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes of a machine's disk.
 const DISK: u64 = 8 * GIB;
+/// Label of a seed that report.sh applies: none that a machine looks for as it starts.
+const LATER: &str = "later";
 /// Whoever gets this to run has taken the machine over.
 const INTRUDER: &str = "#cloud-config\nbootcmd:\n  - [touch, /etc/boot-test/intruder]\n";
 
-/// One machine: a good seed, then eight bad ones, then a newer one beside bad ones and an address of the hypervisor.
+/// One machine: a good seed, then eight bad ones, then a newer one beside bad ones and an address of the hypervisor; there
+/// one that is newer still is applied while it runs.
 pub(crate) fn signed(lab: &Lab) -> Result<Option<String>> {
     let mut machine = lab.machine("seeds", Firmware::Bios)?;
     let at = |name: &str| machine.folder.join(name);
@@ -42,13 +45,17 @@ pub(crate) fn signed(lab: &Lab) -> Result<Option<String>> {
     refused(&report, &machine.console(), bad.iter().map(|(_, reason)| *reason))?;
 
     let (port, requests) = serve()?;
+    write(&at("generation-4"), &Order { instance: 3, ..Order::good(4) });
     machine.machine.seed = Some(newer);
-    machine.machine.further_disks = vec![intruder];
+    machine.machine.further_disks = vec![intruder, labelled(&at("generation-4"), LATER)];
     machine.machine.serial_number = Some(format!("ds=nocloud;s=http://10.0.2.2:{port}/"));
     machine.machine.isolated = false;
     let report = machine.boot(DISK)?;
     healthy(&report, Firmware::Bios)?;
-    installed(&report, 3, 3, &machine.console())?;
+    let console = machine.console();
+    let started = console.find("(generation 3)").context("the seed's generation 3 was never ready")?;
+    anyhow::ensure!(report.status("applied") == 0, "`imgbuild-node apply`: {}", report.text("applied"));
+    installed(&report, 4, 3, &console[started..])?;
     refused(
         &report,
         &machine.console(),

@@ -115,7 +115,12 @@ fn put(folder: &Path, name: &str, bytes: &[u8]) {
 
 /// A folder's files as a volume with the seed's label; nothing is demanded of them.
 pub(crate) fn volume(folder: &Path) -> PathBuf {
-    let mut volume = iso9660::Volume::new("cidata", Epoch(0));
+    labelled(folder, "cidata")
+}
+
+/// The same with another label.
+pub(crate) fn labelled(folder: &Path, label: &str) -> PathBuf {
+    let mut volume = iso9660::Volume::new(label, Epoch(0));
     collect(folder, folder, &mut volume);
     let file = folder.with_extension("iso");
     std::fs::write(&file, iso9660::write(&volume).unwrap()).unwrap();

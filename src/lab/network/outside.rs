@@ -9,15 +9,16 @@ use smoltcp::wire::{
 };
 use std::net::Ipv4Addr;
 
-/// The network between the machines and the outside (RFC 5737: for documentation, nobody's).
-pub(in crate::lab) const NETWORK: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 0);
+/// The network between the machines and the outside (RFC 2544: for measuring, nobody's). Clusters have those for documentation
+/// themselves, and an address must say in which network it is.
+pub(in crate::lab) const NETWORK: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
 /// Bits of it that name the network.
 pub(in crate::lab) const PREFIX: u8 = 24;
 /// The lab's own end, which leads on.
-pub(in crate::lab) const ROUTER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+pub(in crate::lab) const ROUTER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 /// What the first card is lent; the next ones follow.
-pub(in crate::lab) const LENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
-/// A server further out: not in the network that the machines are in (RFC 5737, too).
+pub(in crate::lab) const LENT: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
+/// A server further out: not in the network that the machines are in (RFC 5737: for documentation).
 pub(in crate::lab) const SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 /// How long an address is lent (seconds).
 const LEASE: u32 = 3600;

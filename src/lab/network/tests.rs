@@ -501,7 +501,7 @@ fn the_outside_lends_addresses_and_sees_who_comes() {
         lent.push(lease.address);
     }
     lent.sort_unstable();
-    assert_eq!(lent, [outside::LENT, Ipv4Addr::new(203, 0, 113, 3)]);
+    assert_eq!(lent, [outside::LENT, Ipv4Addr::new(198, 18, 0, 3)]);
     // The server is not in their network: the way there is what they were lent.
     let own = stations[1].lease().unwrap().address;
     let connection = stations[1].open(outside::SERVER, MIRROR).unwrap();

@@ -321,12 +321,12 @@ mod tests {
         }
         let door = Door { from: From::Outside, address: outside::LENT, port: 53, open: false };
         let said = judge(&door, &Reached::Refused).unwrap_err().to_string();
-        assert_eq!(said, "from outside, port 53 of 203.0.113.2 refuses; it must be silent");
+        assert_eq!(said, "from outside, port 53 of 198.18.0.2 refuses; it must be silent");
     }
 
     #[test]
     fn translation_is_seen_from_outside() {
-        translated("203.0.113.2\n", address(200)).unwrap();
+        translated("198.18.0.2\n", address(200)).unwrap();
         let said = |seen: &str| translated(seen, address(200)).unwrap_err().to_string();
         assert_eq!(said("192.168.4.200\n"), "the server outside sees 192.168.4.200 itself: nothing is translated");
         assert_eq!(said("192.168.4.1"), "the server outside sees 192.168.4.1, which nobody was lent");

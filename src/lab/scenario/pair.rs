@@ -261,6 +261,12 @@ fn wiped(trial: &mut Trial<'_>) -> Result<()> {
     trial.lab.start(&idle, Some(0))?;
     trial.until(&format!("{idle} is ready again"), trial.patience, |trial| trial.ready(&idle))?;
     trial.measure("until it was ready again", began.elapsed());
+    if let Some(shell) = live {
+        // Pacemaker runs before it has found the other one, and alone it knows only what the seed says.
+        let knows = || shell(&idle, QUESTION).is_ok_and(|known| known.trim() == CHANGED);
+        trial.until(&format!("{idle} takes the live configuration"), trial.patience, |_| Ok(knows()))?;
+        trial.measure("until it had the live configuration", began.elapsed());
+    }
     std::thread::sleep(CALM / 4);
     ensure!(trial.owner()? == active, "the address moved from {active} when {idle} was rebuilt");
     let outage = watch.outage(since);
@@ -273,7 +279,7 @@ fn wiped(trial: &mut Trial<'_>) -> Result<()> {
     if let Some(shell) = live {
         let known = shell(&idle, QUESTION)?;
         ensure!(known.trim() == CHANGED, "the live configuration is lost: {idle} knows {known:?}, not {CHANGED}");
-        trial.see("it has the live configuration");
+        trial.see("alone, it keeps it");
     } else if pacemaker {
         trial.see("whether it has the live configuration was not asked: there is no `ssh` here");
     }
