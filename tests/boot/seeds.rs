@@ -26,9 +26,10 @@ const INTRUDER: &str = "#cloud-config\nbootcmd:\n  - [touch, /etc/boot-test/intr
 pub(crate) fn signed(lab: &Lab) -> Result<Option<String>> {
     let mut machine = lab.machine("seeds", Firmware::Bios)?;
     let at = |name: &str| machine.folder.join(name);
-    let (first, newer) = (at("generation-2"), at("generation-3"));
+    let (first, newer, later) = (at("generation-2"), at("generation-3"), at("generation-4"));
     write(&first, &Order::good(2));
     write(&newer, &Order { instance: 3, ..Order::good(3) });
+    write(&later, &Order { instance: 3, ..Order::good(4) });
     let bad = bad(&machine.folder);
     let intruder = intruder(&machine.folder, "intruder");
 
@@ -45,9 +46,8 @@ pub(crate) fn signed(lab: &Lab) -> Result<Option<String>> {
     refused(&report, &machine.console(), bad.iter().map(|(_, reason)| *reason))?;
 
     let (port, requests) = serve()?;
-    write(&at("generation-4"), &Order { instance: 3, ..Order::good(4) });
     machine.machine.seed = Some(newer);
-    machine.machine.further_disks = vec![intruder, labelled(&at("generation-4"), LATER)];
+    machine.machine.further_disks = vec![intruder, labelled(&later, LATER)];
     machine.machine.serial_number = Some(format!("ds=nocloud;s=http://10.0.2.2:{port}/"));
     machine.machine.isolated = false;
     let report = machine.boot(DISK)?;

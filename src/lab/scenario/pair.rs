@@ -22,7 +22,7 @@ const QUESTION: &str = "crm_attribute --type crm_config --name batch-limit --que
 
 /// In an order in which as few machines as possible are started: each takes minutes where they are emulated. What follows
 /// `together` finds a pair that is whole, `stale` leaves the one off that `wiped` rebuilds, `dead` the one alone that `late`
-/// comes to.
+/// comes to, and `late` again, for `first-alone`.
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "together", what: "all start at once, with fresh disks", part: Part::Balancers, play: together },
     Scenario {
@@ -316,7 +316,9 @@ fn join(trial: &mut Trial<'_>, first: &str, clock: i64) -> Result<()> {
 
 fn first_alone(trial: &mut Trial<'_>) -> Result<()> {
     let first = trial.balancers[0].clone();
-    begin_alone(trial, &first)?;
+    if !trial.alone {
+        begin_alone(trial, &first)?;
+    }
     join(trial, &first, 0)
 }
 
@@ -342,10 +344,9 @@ fn late(trial: &mut Trial<'_>) -> Result<()> {
     }
     let first = trial.balancers[0].clone();
     join(trial, &first, HOUR)?;
-    // Whoever plays on begins with right clocks.
-    for other in trial.others(&first) {
-        trial.lab.kill(&other, false)?;
-    }
+    // Whoever plays on begins with right clocks, and with one that serves alone.
+    trial.renew(&trial.others(&first))?;
+    trial.alone = true;
     Ok(())
 }
 
