@@ -146,8 +146,8 @@ fn judge(root: &Path, node: &str, case: &Case, text: &[u8]) -> (bool, String) {
 /// asks it.
 const NEWEST: &str = "sid";
 
-/// Judges the documents of these clusters for machines of a suite, each also with a mistake, and says which were left out
-/// because the suite's program has no way to be asked.
+/// Judges the documents of these clusters for machines of a suite, each also with a mistake; only those whose program of the
+/// suite can be asked.
 fn judge_all(suite: &str, names: &[&str], asked: impl Fn(&Case) -> bool) {
     let Some(root) = root(suite) else { return };
     let mut judged = 0;
