@@ -1,5 +1,5 @@
 //! Secrets in Vault, against a double of its key-value store (version 2) on a loopback address: what is read and written,
-//! and what is said when Vault refuses, is slow, or was changed by somebody else. No real Vault runs here.
+//! and what is said when Vault refuses, is slow, or was changed by somebody else. `machines/vault` asks a real one.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
